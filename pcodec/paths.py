@@ -1,0 +1,69 @@
+"""Where results, figures, models and caches go.
+
+Task: one place that knows the project's folders, and the way files get into them: written under a temporary name
+in the same folder, then renamed, so that a killed run leaves no half-written file.
+
+Conventions: a run is "preset-corpus", for example smoke-demo. All folders lie under `root()`.
+
+Contents: `root`, `results`, `figures`, `models`, `cache`, `notebook`, `replacing`.
+"""
+
+import os
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def root() -> Path:
+    """Folder that holds results/, figures/, models/ and cache/.
+
+    $PCODEC_HOME if set; else the project this file belongs to; else (the package was installed alone) the working
+    directory.
+    """
+    if home := os.environ.get("PCODEC_HOME"):
+        return Path(home).resolve()
+    project = Path(__file__).resolve().parents[1]
+    return project if (project / "workflow" / "Snakefile").exists() else Path.cwd()
+
+
+def results(run: str) -> Path:
+    """Tidy tables and executed notebooks of a run; created when missing."""
+    return _made(root() / "results" / run)
+
+
+def figures(run: str) -> Path:
+    """PNG and PDF figures of a run; created when missing."""
+    return _made(root() / "figures" / run)
+
+
+def models(run: str) -> Path:
+    """Trained weights of a run; created when missing. Not in git."""
+    return _made(root() / "models" / run)
+
+
+def cache(name: str) -> Path:
+    """What can be computed again (generated voices, features); created when missing. Not in git."""
+    return _made(root() / "cache" / name)
+
+
+def notebook(word: str) -> Path:
+    """The source of a notebook, for example "04_embedding"."""
+    return root() / "notebooks" / f"{word}.ipynb"
+
+
+@contextmanager
+def replacing(path: Path):
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # keeps the suffix, which writers look at
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,74 @@
+"""Reads and validates a preset.
+
+Task: a preset (workflow/presets/<name>.yaml) has a section for each notebook that it changes; a section gives values
+for names of that notebook's parameters cell. A misspelled notebook, name or type is an error, never a warning.
+
+Conventions: the parameters cell is the one tagged "parameters"; its assignments are the only list of what exists.
+
+Contents: `load`, `names`, `parameters`, `check`.
+"""
+
+import ast
+import json
+from pathlib import Path
+
+from pcodec import PcodecError, paths
+
+
+def names() -> list[str]:
+    """Presets that exist, by name."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def load(name: str) -> dict[str, dict]:
+    """Preset `name` as {notebook: {parameter: value}}; raises `PcodecError` naming the file and the key."""
+    import yaml
+
+    path = _folder() / f"{name}.yaml"
+    if not path.exists():
+        raise PcodecError(f"no preset {name!r}; there are {', '.join(names())}")
+    try:
+        preset = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise PcodecError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(preset, dict):
+        raise PcodecError(f"{path}: expected a section for each notebook, found {preset!r}")
+    for notebook, values in preset.items():
+        if not isinstance(notebook, str) or not paths.notebook(notebook).exists():
+            raise PcodecError(f"{path}: no notebook {notebook!r}")
+        if not isinstance(values, dict):
+            raise PcodecError(f"{path}: {notebook}: expected names and values, found {values!r}")
+        check(paths.notebook(notebook), values, where=f"{path}: {notebook}")
+    return preset
+
+
+def parameters(notebook: Path) -> dict:
+    """Names and default values of the parameters cell of a notebook file, in its order."""
+    try:
+        cells = json.loads(Path(notebook).read_text())["cells"]
+    except FileNotFoundError:
+        raise PcodecError(f"{notebook}: no such notebook") from None
+    except (ValueError, KeyError, TypeError):
+        raise PcodecError(f"{notebook}: not a notebook") from None
+    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    if len(tagged) != 1:
+        raise PcodecError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', expected one")
+    assignments = [node for node in ast.parse("".join(tagged[0]["source"])).body if isinstance(node, ast.Assign)]
+    return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
+
+
+def check(notebook: Path, values: dict, where: str | None = None) -> None:
+    """Raise `PcodecError` unless each of `values` is a parameter of `notebook` and has its default's type."""
+    where = where or str(notebook)
+    known = parameters(notebook)
+    for name, value in values.items():
+        if name not in known:
+            raise PcodecError(f"{where}: no parameter {name!r}; there are {', '.join(known)}")
+        default = known[name]
+        number_for_float = isinstance(default, float) and type(value) is int
+        if default is not None and type(value) is not type(default) and not number_for_float:
+            raise PcodecError(f"{where}: {name} must be {type(default).__name__}, got {value!r}")
+
+
+def _folder() -> Path:
+    return paths.root() / "workflow" / "presets"
