@@ -1,0 +1,121 @@
+"""Reads and writes audio; the two signal transforms that every part of the codec shares.
+
+Task: whatever the file's format, rate or channels, the rest of the project sees 16 kHz mono float32 in [-1, 1].
+
+Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
+are meant. Mu-law codes are 0..255, code 128 is zero.
+
+Contents: `read`, `write`, `probe`, `resample`, `preemphasis`, `deemphasis`, `mulaw_encode`, `mulaw_decode`.
+"""
+
+import math
+from pathlib import Path
+
+import numba
+import numpy as np
+import scipy.signal
+import soundfile
+
+from pcodec import PcodecError, paths
+
+RATE = 16000  # Hz
+SCALE = 32768.0  # int16 steps in 1.0
+PREEMPHASIS = 0.85  # 1 - 0.85 z^-1 (specification section 1)
+SUFFIXES = (".wav", ".flac", ".ogg")
+
+
+def read(path: str | Path) -> np.ndarray:
+    """Samples of an audio file, float32 in [-1, 1], shape (samples,), 16 kHz mono.
+
+    Channels are averaged and other rates resampled. Raises `PcodecError` naming the file if it is missing, empty,
+    truncated or not audio.
+    """
+    with _reading(path) as file:
+        announced, rate = file.frames, file.samplerate
+        samples = file.read(dtype="float32", always_2d=True)
+    if len(samples) < announced:
+        raise PcodecError(f"{path}: truncated: {len(samples)} of {announced} samples can be read")
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise PcodecError(f"{path}: holds values that are not numbers")
+    return mono if rate == RATE else resample(mono, rate)
+
+
+def probe(path: str | Path) -> float:
+    """Duration in seconds, found without decoding the file; raises `PcodecError` as `read` does.
+
+    The last sample is fetched, because a truncated FLAC file still announces its full length.
+    """
+    with _reading(path) as file:
+        file.seek(file.frames - 1)
+        if len(file.read(1)) < 1:
+            raise PcodecError(f"{path}: truncated: announces {file.frames} samples")
+        return file.frames / file.samplerate
+
+
+def write(path: str | Path, samples: np.ndarray) -> None:
+    """Write 16 kHz mono as 16-bit WAV or FLAC (by suffix), rounded, clipped to [-1, 1)."""
+    pcm = np.clip(np.floor(np.asarray(samples, dtype=np.float64) * SCALE + 0.5), -32768, 32767).astype(np.int16)
+    with paths.replacing(Path(path)) as temporary:
+        soundfile.write(temporary, pcm, RATE)
+
+
+def resample(samples: np.ndarray, rate: int) -> np.ndarray:
+    """(samples,) at `rate` Hz -> 16 kHz, with torchaudio's windowed sinc."""
+    from pcodec.backend import torch, torchaudio
+
+    common = math.gcd(rate, RATE)
+    signal = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+    return torchaudio.functional.resample(signal, rate // common, RATE // common, lowpass_filter_width=32).numpy()
+
+
+def preemphasis(samples: np.ndarray) -> np.ndarray:
+    """y[n] = x[n] - 0.85 x[n-1], x[-1] = 0 (section 1)."""
+    return scipy.signal.lfilter([1.0, -PREEMPHASIS], [1.0], samples).astype(np.float32)
+
+
+def deemphasis(samples: np.ndarray) -> np.ndarray:
+    """Inverse of `preemphasis`: x[n] = y[n] + 0.85 x[n-1]."""
+    return scipy.signal.lfilter([1.0], [1.0, -PREEMPHASIS], samples).astype(np.float32)
+
+
+@numba.vectorize(["uint8(float32)", "uint8(float64)"], cache=True)
+def mulaw_encode(x):
+    """Sample at int16 scale -> nearest of 256 mu-law codes (section 7). Elementwise; callable in compiled code."""
+    code = 128.0 * math.log1p(255.0 / 32768.0 * abs(x)) / math.log(256.0)
+    return np.uint8(min(255.0, max(0.0, math.floor(0.5 + 128.0 + (code if x >= 0 else -code)))))
+
+
+@numba.vectorize(["float32(uint8)", "float64(int64)"], cache=True)
+def mulaw_decode(code):
+    """Mu-law code 0..255 -> sample at int16 scale; 128 -> 0 (section 7). Elementwise; callable in compiled code."""
+    v = float(code) - 128.0
+    magnitude = 32768.0 / 255.0 * (math.exp(abs(v) * math.log(256.0) / 128.0) - 1.0)
+    return magnitude if v >= 0 else -magnitude
+
+
+class _reading:
+    """An open sound file whose every failure is a `PcodecError` that names it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        if not Path(self.path).is_file():
+            raise PcodecError(f"{self.path}: no such file")
+        if Path(self.path).stat().st_size == 0:
+            raise PcodecError(f"{self.path}: zero-length file")
+        try:
+            self.file = soundfile.SoundFile(self.path)
+        except soundfile.LibsndfileError as error:
+            raise PcodecError(f"{self.path}: cannot be read as audio: {error.error_string}") from None
+        if self.file.frames == 0:
+            self.file.close()
+            raise PcodecError(f"{self.path}: holds no samples")
+        return self.file
+
+    def __exit__(self, kind, error, trace):
+        self.file.close()
+        if isinstance(error, soundfile.LibsndfileError | RuntimeError):
+            raise PcodecError(f"{self.path}: truncated or damaged: {' '.join(str(error).split())}") from None
+        return False
