@@ -1,11 +1,12 @@
 """Reads and validates a preset.
 
 Task: a preset (workflow/presets/<name>.yaml) has a section for each notebook that it changes; a section gives values
-for names of that notebook's parameters cell. A misspelled notebook, name or type is an error, never a warning.
+for names of that notebook's parameters cell. The section "grid" says what the workflow runs notebooks over: seed, sizes
+and numbers of groups. A misspelled notebook, name or type is an error, never a warning.
 
 Conventions: the parameters cell is the one tagged "parameters"; its assignments are the only list of what exists.
 
-Contents: `load`, `names`, `parameters`, `check`.
+Contents: `load`, `names`, `parameters`, `check`, `GRID`.
 """
 
 import ast
@@ -13,6 +14,9 @@ import json
 from pathlib import Path
 
 from pcodec import PcodecError, paths
+
+
+GRID = {"seed": 1, "units": [64, 48], "C": [2, 4]}  # names of the grid section, with values of their types
 
 
 def names() -> list[str]:
@@ -33,12 +37,15 @@ def load(name: str) -> dict[str, dict]:
         raise PcodecError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(preset, dict):
         raise PcodecError(f"{path}: expected a section for each notebook, found {preset!r}")
+    if "grid" not in preset:
+        raise PcodecError(f"{path}: no section 'grid' with {', '.join(GRID)}")
     for notebook, values in preset.items():
+        if notebook == "grid":
+            _check(values, GRID, f"{path}: grid")
+            continue
         if not isinstance(notebook, str) or not paths.notebook(notebook).exists():
             raise PcodecError(f"{path}: no notebook {notebook!r}")
-        if not isinstance(values, dict):
-            raise PcodecError(f"{path}: {notebook}: expected names and values, found {values!r}")
-        check(paths.notebook(notebook), values, where=f"{path}: {notebook}")
+        _check(values, parameters(paths.notebook(notebook)), f"{path}: {notebook}")
     return preset
 
 
@@ -57,16 +64,20 @@ def parameters(notebook: Path) -> dict:
     return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
 
 
-def check(notebook: Path, values: dict, where: str | None = None) -> None:
+def check(notebook: Path, values: dict) -> None:
     """Raise `PcodecError` unless each of `values` is a parameter of `notebook` and has its default's type."""
-    where = where or str(notebook)
-    known = parameters(notebook)
+    _check(values, parameters(notebook), str(notebook))
+
+
+def _check(values, known: dict, where: str) -> None:
+    if not isinstance(values, dict):
+        raise PcodecError(f"{where}: expected names and values, found {values!r}")
     for name, value in values.items():
         if name not in known:
             raise PcodecError(f"{where}: no parameter {name!r}; there are {', '.join(known)}")
         default = known[name]
         number_for_float = isinstance(default, float) and type(value) is int
-        if default is not None and type(value) is not type(default) and not number_for_float:
+        if type(value) is not type(default) and not number_for_float:
             raise PcodecError(f"{where}: {name} must be {type(default).__name__}, got {value!r}")
 
 

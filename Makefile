@@ -1,0 +1,26 @@
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all], make test, make lab, make lint
+PRESET ?= smoke
+CORPUS ?= demo
+CORES ?= all
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: reproduce test lab lint
+
+reproduce: .venv/installed
+	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)"
+
+test: .venv/installed
+	@$(BIN)/python -m pytest
+
+lab: .venv/installed
+	@$(BIN)/jupyter lab notebooks
+
+lint: .venv/installed
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
+
+# Installs when the dependencies change, and only then.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	@touch $@

@@ -1,0 +1,109 @@
+"""The command line: pcodec reproduce | run | download.
+
+Task: what the Makefile and the workflow call; every failure the user can cause is one line on standard error and exit
+status 1.
+
+Contents: `main`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from pcodec import PcodecError, paths
+
+PREFIX = "pcodec: error: "
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except PcodecError as error:
+        print(_line(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pcodec", description="Personalized neural speech codec")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    reproduce = commands.add_parser("reproduce", help="every notebook of the paper's chain, in order")
+    reproduce.add_argument("--preset", default="smoke", help="smoke, desktop or paper")
+    reproduce.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
+    reproduce.add_argument("--cores", default="all")
+    reproduce.set_defaults(command=_reproduce)
+
+    run = commands.add_parser("run", help="one notebook, with a preset's parameters")
+    run.add_argument("notebook", help="for example 06_training")
+    run.add_argument("--preset", default="smoke")
+    run.add_argument("--corpus", default="demo")
+    run.add_argument("--threads", type=int, default=1)
+    run.add_argument("--output", type=Path, help="executed copy; default results/<run>/<notebook>.ipynb")
+    run.add_argument("-p", dest="values", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    run.set_defaults(command=_run)
+
+    download = commands.add_parser("download", help="fetch LibriSpeech subsets from openslr.org")
+    download.add_argument("folder", type=Path, help="a folder called LibriSpeech")
+    download.add_argument("subsets", nargs="+", help="dev-clean, train-clean-100, ...")
+    download.set_defaults(command=_download)
+    return parser
+
+
+def _reproduce(options) -> int:
+    from pcodec import corpus, presets
+
+    presets.load(options.preset)
+    corpus.folder_of(options.corpus)
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", options.cores, "--nolock",
+        "--rerun-incomplete", "--quiet", "all", "--config", f"preset={options.preset}", f"corpus={options.corpus}",
+    ]  # fmt: skip
+    errors = []
+    process = subprocess.Popen(
+        command, cwd=paths.root(), stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
+    for line in process.stderr:
+        if line.startswith(PREFIX):
+            errors.append(line)
+        print(line, end="", file=sys.stderr, flush=True)
+    status = process.wait()
+    if status:
+        print("".join(dict.fromkeys(errors)) or _line(f"snakemake ended with status {status}") + "\n", end="", file=sys.stderr)
+    return status
+
+
+def _run(options) -> int:
+    from pcodec import notebooks
+
+    values = {name: _value(text) for name, text in options.values}
+    parameters = notebooks.settings(options.notebook, options.preset, options.corpus, values)
+    run = notebooks.run_name(options.preset, options.corpus)
+    output = options.output or paths.results(run) / f"{options.notebook}.ipynb"
+    notebooks.run(paths.notebook(options.notebook), output, parameters, options.threads)
+    return 0
+
+
+def _download(options) -> int:
+    from pcodec import corpus
+
+    table = corpus.librispeech(options.folder, download=True, subsets=tuple(options.subsets))
+    print(f"{len(table)} utterances, {table.seconds.sum() / 3600:.1f} hours in {options.folder}")
+    return 0
+
+
+def _value(text: str):
+    """A parameter given on the command line: JSON where it is JSON (numbers, lists, true), else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _line(error) -> str:
+    return PREFIX + " ".join(str(error).split())

@@ -1,0 +1,162 @@
+"""One function per figure: table in, figure out.
+
+Task: draw what the notebooks computed; nothing is computed here beyond what drawing needs.
+
+Conventions: a function takes a tidy table and `ax=None` (or makes its own panels) and returns the axes it drew on.
+Groups are colours, genders are markers, sizes are line styles, in every figure alike.
+
+Contents: `corpus`, `features`, `embedding_training`, `scores`, `projection`, `groups`, `validation_loss`, `gains`,
+`spectrograms`, `objective`.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+MARKERS = {"F": "o", "M": "^", "": "s"}
+GENDERS = {"F": "female", "M": "male", "": "unknown"}
+SYSTEM_COLOURS = {"general": "tab:blue", "personalized": "tab:orange"}
+
+
+def group_colour(group: int) -> str:
+    return f"C{group}"
+
+
+def corpus(table: pd.DataFrame, ax=None):
+    """Minutes of speech by split and gender. Table: `pcodec.corpus`."""
+    ax = ax or plt.subplots(figsize=(5, 3))[1]
+    minutes = table.assign(minutes=table.seconds / 60, gender=table.gender.map(GENDERS))
+    sns.barplot(
+        minutes, x="split", y="minutes", hue="gender", estimator="sum", errorbar=None, ax=ax,
+        order=["train", "validation", "test"],
+    )  # fmt: skip
+    ax.set(xlabel="", ylabel="minutes of speech")
+    return ax
+
+
+def features(samples: np.ndarray, pitch_hz: np.ndarray, voiced: np.ndarray, log_energies: np.ndarray, rate: int = 16000):
+    """Waveform, spectrogram with the pitch track, band energies. Frames are 10 ms: pitch and voiced (T,), (T, 18)."""
+    figure, axes = plt.subplots(3, 1, figsize=(8, 6), sharex=True, layout="constrained")
+    times = np.arange(len(pitch_hz)) / 100
+    axes[0].plot(np.arange(len(samples)) / rate, samples, linewidth=0.4)
+    axes[0].set_ylabel("amplitude")
+    spectrogram(samples, rate, axes[1])
+    axes[1].plot(times, np.where(voiced, pitch_hz, np.nan), ".", color="cyan", markersize=2, label="pitch track")
+    axes[1].set_ylim(0, 4000)
+    axes[1].legend(loc="upper right")
+    axes[2].imshow(
+        log_energies.T, origin="lower", aspect="auto", extent=(0, len(pitch_hz) / 100, 0, log_energies.shape[1])
+    )
+    axes[2].set(ylabel="band", xlabel="time (s)", xlim=(0, len(samples) / rate))
+    return axes
+
+
+def spectrogram(samples: np.ndarray, rate: int, ax):
+    """Spectrogram in dB on `ax`, 80 dB range."""
+    _, _, _, image = ax.specgram(samples + 1e-9, NFFT=512, Fs=rate, noverlap=384, cmap="magma")
+    top = np.max(image.get_array())
+    image.set_clim(top - 80, top)
+    ax.set_ylabel("Hz")
+    return ax
+
+
+def embedding_training(losses: pd.DataFrame, ax=None):
+    """Loss against updates. Table: update, split, loss."""
+    ax = ax or plt.subplots(figsize=(5, 3))[1]
+    sns.lineplot(losses, x="update", y="loss", hue="split", errorbar=None, ax=ax)
+    ax.axhline(np.log(2), color="grey", linestyle=":", label="chance")
+    ax.set_ylabel("cross-entropy (nats per pair)")
+    ax.legend()
+    return ax
+
+
+def scores(trials: pd.DataFrame, rate: float, threshold: float, ax=None):
+    """Histogram of same- and different-speaker scores. Table: score, same."""
+    ax = ax or plt.subplots(figsize=(5, 3))[1]
+    named = trials.assign(speakers=np.where(trials.same, "same", "different"))
+    sns.histplot(
+        named, x="score", hue="speakers", stat="density", common_norm=False, element="step", bins=60, ax=ax,
+        hue_order=["same", "different"],
+    )  # fmt: skip
+    ax.axvline(threshold, color="black", linestyle="--")
+    ax.set(xlabel=r"$z_i \cdot z_j$", title=f"unseen speakers: equal error rate {100 * rate:.1f} %")
+    return ax
+
+
+def projection(table: pd.DataFrame, colour: str, ax=None):
+    """Speakers in two dimensions. Table: x, y, gender and the column `colour` (a gender or a group)."""
+    ax = ax or plt.subplots(figsize=(4, 4))[1]
+    for (value, gender), rows in table.groupby([colour, "gender"]):
+        shade = {"F": "tab:red", "M": "tab:blue", "": "grey"}.get(value) if colour == "gender" else group_colour(value)
+        name = GENDERS[gender] if colour == "gender" else f"group {value}, {GENDERS[gender]}"
+        ax.scatter(rows.x, rows.y, c=shade, marker=MARKERS[gender], s=28, edgecolors="white", linewidths=0.4, label=name)
+    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def groups(table: pd.DataFrame):
+    """The paper's first figure for one C: t-SNE, and PCA beside it. Table: method, x, y, gender, group."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+    for ax, (method, rows) in zip(axes, table.groupby("method", sort=False), strict=True):
+        projection(rows, "group", ax)
+        ax.set_title(method)
+    return axes
+
+
+def validation_loss(curves: pd.DataFrame):
+    """The paper's central figure: loss against updates, a panel per size. Table: units, system, update, nats.
+
+    `system` is "general" (the control after the dotted line) or "personalized, C = ...".
+    """
+    sizes = sorted(curves.units.unique(), reverse=True)
+    figure, axes = plt.subplots(1, len(sizes), figsize=(4.6 * len(sizes), 3.6), sharey=True, squeeze=False, layout="constrained")
+    for ax, units in zip(axes[0], sizes, strict=True):
+        rows = curves[curves.units == units]
+        personalized = rows[rows.system != "general"]
+        branch = personalized["update"].min() if len(personalized) else 0
+        sns.lineplot(rows, x="update", y="nats", hue="system", style="system", markers=True, errorbar=None, ax=ax)
+        ax.axvline(branch, color="grey", linestyle=":")
+        ax.set(title=f"GRU_A with {units} units", ylabel="validation loss (nats per sample)", xlabel="updates")
+        tail = rows[rows["update"] >= branch / 2].nats
+        margin = 0.1 * (tail.max() - tail.min())
+        ax.set_ylim(tail.min() - margin, tail.max() + margin)
+    return axes[0]
+
+
+def gains(table: pd.DataFrame, ax=None):
+    """Personalized less general, with intervals. Table: units, C, split, difference, low, high (nats)."""
+    ax = ax or plt.subplots(figsize=(6, 3), layout="constrained")[1]
+    table = table.reset_index(drop=True)
+    names = [f"{row.units} units, C = {row.C}, {row.split}" for row in table.itertuples()]
+    errors = [table.difference - table.low, table.high - table.difference]
+    ax.errorbar(table.difference, range(len(table)), xerr=errors, fmt="o", capsize=3, color=SYSTEM_COLOURS["personalized"])
+    ax.axvline(0, color="grey", linestyle=":")
+    ax.set(yticks=range(len(table)), yticklabels=names, xlabel="personalized − general (nats per sample)")
+    ax.invert_yaxis()
+    return ax
+
+
+def spectrograms(signals: dict[str, np.ndarray], rate: int = 16000):
+    """One panel per system, same time axis."""
+    figure, axes = plt.subplots(len(signals), 1, figsize=(8, 1.9 * len(signals)), sharex=True, layout="constrained")
+    for ax, (name, samples) in zip(np.atleast_1d(axes), signals.items(), strict=True):
+        spectrogram(samples, rate, ax)
+        ax.set_title(name, fontsize="small")
+    np.atleast_1d(axes)[-1].set_xlabel("time (s)")
+    return axes
+
+
+def objective(summary: pd.DataFrame):
+    """Means and intervals, a panel per measure. Table: measure, system, mean, low, high."""
+    measures = list(summary.measure.unique())
+    figure, axes = plt.subplots(1, len(measures), figsize=(4.8 * len(measures), 3.4), squeeze=False, layout="constrained")
+    for ax, measure in zip(axes[0], measures, strict=True):
+        rows = summary[summary.measure == measure].reset_index(drop=True)
+        for i, row in rows.iterrows():
+            colour = SYSTEM_COLOURS[row.system.split()[0]]
+            ax.errorbar(row["mean"], i, xerr=[[row["mean"] - row.low], [row.high - row["mean"]]], fmt="o", capsize=3, color=colour)
+        ax.set(yticks=range(len(rows)), yticklabels=rows.system, xlabel=measure)
+        ax.invert_yaxis()
+    return axes[0]
