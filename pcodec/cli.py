@@ -74,7 +74,11 @@ def _reproduce(options) -> int:
         print(line, end="", file=sys.stderr, flush=True)
     status = process.wait()
     if status:
-        print("".join(dict.fromkeys(errors)) or _line(f"snakemake ended with status {status}") + "\n", end="", file=sys.stderr)
+        print(
+            "".join(dict.fromkeys(errors)) or _line(f"snakemake ended with status {status}") + "\n",
+            end="",
+            file=sys.stderr,
+        )
     return status
 
 

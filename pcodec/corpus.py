@@ -148,13 +148,11 @@ def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1) -> pd.DataFram
     return table.assign(split=table.speaker.map(decided))
 
 
-def cap(
-    table: pd.DataFrame, speakers: dict[str, int], speaker_seconds: float = 0.0, seed: int = 1
-) -> pd.DataFrame:
+def cap(table: pd.DataFrame, speakers: dict[str, int], speaker_seconds: float = 0.0, seed: int = 1) -> pd.DataFrame:
     """Keep at most `speakers[split]` speakers of each split and `speaker_seconds` of each speaker; 0 keeps all.
 
-    Genders alternate in the choice, speakers and utterances are ordered by hash; a speaker keeps at least one utterance.
-    Splits are decided before, so a cap never moves a speaker.
+    Genders alternate in the choice, speakers and utterances are ordered by hash; a speaker keeps at least one
+    utterance. Splits are decided before, so a cap never moves a speaker.
     """
     people = table.drop_duplicates("speaker")[["speaker", "gender", "split"]].copy()
     people["order"] = [_order(seed, speaker) for speaker in people.speaker]
@@ -210,7 +208,9 @@ def _table(root: Path, rows: list[tuple]) -> pd.DataFrame:
     table = pd.DataFrame(good, columns=COLUMNS)
     if table.utterance.duplicated().any():
         twice = table.utterance[table.utterance.duplicated()].iloc[0]
-        raise PcodecError(f"{root}: utterance {twice} occurs twice, in {', '.join(table.path[table.utterance == twice])}")
+        raise PcodecError(
+            f"{root}: utterance {twice} occurs twice, in {', '.join(table.path[table.utterance == twice])}"
+        )
     table.attrs["left_out"] = left_out
     return table
 

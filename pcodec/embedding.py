@@ -29,7 +29,9 @@ WINDOW = 400  # samples, 25 ms
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
     """Signal (samples,) in [-1, 1] at 16 kHz -> natural-log mel energies (T, 40) float32, their mean removed."""
-    transform = torchaudio.transforms.MelSpectrogram(audio.RATE, n_fft=512, win_length=WINDOW, hop_length=HOP, n_mels=MELS)
+    transform = torchaudio.transforms.MelSpectrogram(
+        audio.RATE, n_fft=512, win_length=WINDOW, hop_length=HOP, n_mels=MELS
+    )
     if len(samples) < WINDOW:
         raise PcodecError(f"{len(samples)} samples are too short for a speaker embedding, {WINDOW} are needed")
     mel = transform(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))).T
@@ -79,7 +81,8 @@ def fit(
     """Train in place on (log-mels, speakers); return the table (update, split, loss), loss in nats per pair.
 
     A batch holds segments of one random length in `seconds`; all its pairs are used, and same-speaker and
-    different-speaker pairs weigh the same in all (Eq. 1). The weights of the lowest validation loss are kept. Two speakers are needed on each side.
+    different-speaker pairs weigh the same in all (Eq. 1). The weights of the lowest validation loss are kept. Two
+    speakers are needed on each side.
     """
     for name, (_, speakers) in (("train", train), ("validation", validation)):
         if len(set(speakers)) < 2:
@@ -118,9 +121,7 @@ def pair_loss(z, who):
     first, second = torch.triu_indices(len(z), len(z), offset=1)
     scores = (z[first] * z[second]).sum(dim=1)
     same = who[first] == who[second]
-    return (
-        torch.nn.functional.softplus(-scores[same]).mean() + torch.nn.functional.softplus(scores[~same]).mean()
-    ) / 2
+    return (torch.nn.functional.softplus(-scores[same]).mean() + torch.nn.functional.softplus(scores[~same]).mean()) / 2
 
 
 def embed(encoder: SpeakerEncoder, mels: list[np.ndarray]) -> np.ndarray:
@@ -135,7 +136,9 @@ def segments(mels: list[np.ndarray], seconds: float) -> tuple[list[np.ndarray], 
     An utterance shorter than two pieces gives what it has: one piece, or itself.
     """
     size = int(seconds * audio.RATE / HOP)
-    pieces = [(i, mel[at : at + size]) for i, mel in enumerate(mels) for at in range(0, max(len(mel) - size, 0) + 1, size)]
+    pieces = [
+        (i, mel[at : at + size]) for i, mel in enumerate(mels) for at in range(0, max(len(mel) - size, 0) + 1, size)
+    ]
     return [piece for _, piece in pieces], np.array([i for i, _ in pieces])
 
 

@@ -151,10 +151,9 @@ TRIANGLES = _triangles()
 DCT = _dct()
 # Band energies -> interpolated power spectrum -> autocorrelation at lags 0..16 is linear: one (18, 17) matrix.
 _bins = np.arange(WINDOW // 2 + 1)
-ENERGY_TO_AUTOCORRELATION = (
-    TRIANGLES.T
-    * np.where(_bins == 0, 1.0, 2.0)
-) @ np.cos(2 * np.pi * np.outer(_bins, np.arange(ORDER + 1)) / WINDOW)
+ENERGY_TO_AUTOCORRELATION = (TRIANGLES.T * np.where(_bins == 0, 1.0, 2.0)) @ np.cos(
+    2 * np.pi * np.outer(_bins, np.arange(ORDER + 1)) / WINDOW
+)
 
 
 def _cepstrum(padded: np.ndarray, frames: int) -> np.ndarray:

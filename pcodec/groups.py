@@ -33,7 +33,9 @@ class SpeakerGroups:
         from sklearn.cluster import KMeans
 
         if not 2 <= C <= len(means):
-            raise PcodecError(f"C = {C} groups need at least 2 groups and {C} training speakers, there are {len(means)}")
+            raise PcodecError(
+                f"C = {C} groups need at least 2 groups and {C} training speakers, there are {len(means)}"
+            )
         result = KMeans(C, n_init=RESTARTS, random_state=seed).fit(means.to_numpy())
         sizes = np.bincount(result.labels_, minlength=C)
         order = sorted(range(C), key=lambda c: (-sizes[c], tuple(result.cluster_centers_[c])))

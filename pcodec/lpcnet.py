@@ -95,7 +95,7 @@ class SampleNetwork(nn.Module):
 class LPCNet(nn.Module):
     """The decoder network. `provenance` travels with the weights: group, preset, seed, updates, codebooks."""
 
-    def __init__(self, config: LPCNetConfig = LPCNetConfig(), seed: int | None = None):  # noqa: B008 (frozen)
+    def __init__(self, config: LPCNetConfig = LPCNetConfig(), seed: int | None = None):
         super().__init__()
         self.config = config
         self.provenance: dict = {}
@@ -147,7 +147,7 @@ class LPCNet(nn.Module):
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                state = {name: file.get_tensor(name) for name in file.keys()}
             model = cls(LPCNetConfig(**json.loads(metadata["config"])))
             model.load_state_dict(state)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -48,7 +48,9 @@ class Run:
     def write(self, table, name: str) -> None:
         """Save a table as results/<run>/<name>.csv."""
         parameters = json.dumps(self.parameters, sort_keys=True)
-        provenance = dict(zip(PROVENANCE, (self.preset, self.speech, self.seed, self.notebook, parameters), strict=True))
+        provenance = dict(
+            zip(PROVENANCE, (self.preset, self.speech, self.seed, self.notebook, parameters), strict=True)
+        )
         with paths.replacing(paths.results(self.name) / f"{name}.csv") as temporary:
             table.assign(**provenance).to_csv(temporary, index=False, float_format="%.6g")
 
@@ -96,10 +98,15 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
     """
     presets.check(Path(notebook), parameters)
     for variable in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR"):
-        os.environ[f"{variable}_NUM_THREADS" if variable != "VECLIB_MAXIMUM" else "VECLIB_MAXIMUM_THREADS"] = str(threads)
+        os.environ[f"{variable}_NUM_THREADS" if variable != "VECLIB_MAXIMUM" else "VECLIB_MAXIMUM_THREADS"] = str(
+            threads
+        )
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    import logging
+
     import papermill
 
+    logging.getLogger("papermill.translators").setLevel(logging.ERROR)  # it cannot read every comment; presets can
     label = Path(output).stem
     started = time.monotonic()
     with paths.replacing(Path(output)) as temporary:
@@ -107,6 +114,7 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
             papermill.execute_notebook(
                 notebook, temporary, parameters, kernel_name="python3", progress_bar=False, cwd=paths.root(),
                 stderr_file=_Relay(label), request_save_on_cell_execute=False,
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             if error.ename != PcodecError.__name__:
@@ -120,13 +128,17 @@ def index(run: str) -> None:
     """Write results/<run>/README.md: which notebook, seed and parameters made each table."""
     import pandas as pd
 
-    lines = [f"# {run}", "", "| table | rows | notebook | speech | seed | parameters |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        f"# {run}",
+        "",
+        "| table | rows | notebook | speech | seed | parameters |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for path in sorted(paths.results(run).glob("*.csv")):
         table = pd.read_csv(path, usecols=PROVENANCE)
         row = table.iloc[0] if len(table) else dict.fromkeys(PROVENANCE, "")
-        lines.append(
-            f"| {path.name} | {len(table)} | {row['notebook']} | {row['speech']} | {row['seed']} | `{row['parameters']}` |"
-        )
+        cells = (path.name, len(table), row["notebook"], row["speech"], row["seed"], f"`{row['parameters']}`")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", f"Figures of the same names are in figures/{run}; executed notebooks are beside this file.", ""]
     with paths.replacing(paths.results(run) / "README.md") as temporary:
         temporary.write_text("\n".join(lines))
@@ -153,4 +165,3 @@ def _figure_of(axes):
     while not hasattr(axes, "figure"):
         axes = axes[0]
     return axes.figure
-

@@ -35,9 +35,11 @@ def corpus(table: pd.DataFrame, ax=None):
     return ax
 
 
-def features(samples: np.ndarray, pitch_hz: np.ndarray, voiced: np.ndarray, log_energies: np.ndarray, rate: int = 16000):
+def features(
+    samples: np.ndarray, pitch_hz: np.ndarray, voiced: np.ndarray, log_energies: np.ndarray, rate: int = 16000
+):
     """Waveform, spectrogram with the pitch track, band energies. Frames are 10 ms: pitch and voiced (T,), (T, 18)."""
-    figure, axes = plt.subplots(3, 1, figsize=(8, 6), sharex=True, layout="constrained")
+    _, axes = plt.subplots(3, 1, figsize=(8, 6), sharex=True, layout="constrained")
     times = np.arange(len(pitch_hz)) / 100
     axes[0].plot(np.arange(len(samples)) / rate, samples, linewidth=0.4)
     axes[0].set_ylabel("amplitude")
@@ -90,7 +92,9 @@ def projection(table: pd.DataFrame, colour: str, ax=None):
     for (value, gender), rows in table.groupby([colour, "gender"]):
         shade = {"F": "tab:red", "M": "tab:blue", "": "grey"}.get(value) if colour == "gender" else group_colour(value)
         name = GENDERS[gender] if colour == "gender" else f"group {value}, {GENDERS[gender]}"
-        ax.scatter(rows.x, rows.y, c=shade, marker=MARKERS[gender], s=28, edgecolors="white", linewidths=0.4, label=name)
+        ax.scatter(
+            rows.x, rows.y, c=shade, marker=MARKERS[gender], s=28, edgecolors="white", linewidths=0.4, label=name
+        )
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     ax.legend(fontsize="small")
     return ax
@@ -98,7 +102,7 @@ def projection(table: pd.DataFrame, colour: str, ax=None):
 
 def groups(table: pd.DataFrame):
     """The paper's first figure for one C: t-SNE, and PCA beside it. Table: method, x, y, gender, group."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+    _, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
     for ax, (method, rows) in zip(axes, table.groupby("method", sort=False), strict=True):
         projection(rows, "group", ax)
         ax.set_title(method)
@@ -111,7 +115,9 @@ def validation_loss(curves: pd.DataFrame):
     `system` is "general" (the control after the dotted line) or "personalized, C = ...".
     """
     sizes = sorted(curves.units.unique(), reverse=True)
-    figure, axes = plt.subplots(1, len(sizes), figsize=(4.6 * len(sizes), 3.6), sharey=True, squeeze=False, layout="constrained")
+    _, axes = plt.subplots(
+        1, len(sizes), figsize=(4.6 * len(sizes), 3.6), sharey=True, squeeze=False, layout="constrained"
+    )
     for ax, units in zip(axes[0], sizes, strict=True):
         rows = curves[curves.units == units]
         personalized = rows[rows.system != "general"]
@@ -131,7 +137,9 @@ def gains(table: pd.DataFrame, ax=None):
     table = table.reset_index(drop=True)
     names = [f"{row.units} units, C = {row.C}, {row.split}" for row in table.itertuples()]
     errors = [table.difference - table.low, table.high - table.difference]
-    ax.errorbar(table.difference, range(len(table)), xerr=errors, fmt="o", capsize=3, color=SYSTEM_COLOURS["personalized"])
+    ax.errorbar(
+        table.difference, range(len(table)), xerr=errors, fmt="o", capsize=3, color=SYSTEM_COLOURS["personalized"]
+    )
     ax.axvline(0, color="grey", linestyle=":")
     ax.set(yticks=range(len(table)), yticklabels=names, xlabel="personalized − general (nats per sample)")
     ax.invert_yaxis()
@@ -140,7 +148,7 @@ def gains(table: pd.DataFrame, ax=None):
 
 def spectrograms(signals: dict[str, np.ndarray], rate: int = 16000):
     """One panel per system, same time axis."""
-    figure, axes = plt.subplots(len(signals), 1, figsize=(8, 1.9 * len(signals)), sharex=True, layout="constrained")
+    _, axes = plt.subplots(len(signals), 1, figsize=(8, 1.9 * len(signals)), sharex=True, layout="constrained")
     for ax, (name, samples) in zip(np.atleast_1d(axes), signals.items(), strict=True):
         spectrogram(samples, rate, ax)
         ax.set_title(name, fontsize="small")
@@ -151,12 +159,19 @@ def spectrograms(signals: dict[str, np.ndarray], rate: int = 16000):
 def objective(summary: pd.DataFrame):
     """Means and intervals, a panel per measure. Table: measure, system, mean, low, high."""
     measures = list(summary.measure.unique())
-    figure, axes = plt.subplots(1, len(measures), figsize=(4.8 * len(measures), 3.4), squeeze=False, layout="constrained")
+    _, axes = plt.subplots(1, len(measures), figsize=(4.8 * len(measures), 3.4), squeeze=False, layout="constrained")
     for ax, measure in zip(axes[0], measures, strict=True):
         rows = summary[summary.measure == measure].reset_index(drop=True)
         for i, row in rows.iterrows():
             colour = SYSTEM_COLOURS[row.system.split()[0]]
-            ax.errorbar(row["mean"], i, xerr=[[row["mean"] - row.low], [row.high - row["mean"]]], fmt="o", capsize=3, color=colour)
+            ax.errorbar(
+                row["mean"],
+                i,
+                xerr=[[row["mean"] - row.low], [row.high - row["mean"]]],
+                fmt="o",
+                capsize=3,
+                color=colour,
+            )
         ax.set(yticks=range(len(rows)), yticklabels=rows.system, xlabel=measure)
         ax.invert_yaxis()
     return axes[0]

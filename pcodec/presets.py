@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pcodec import PcodecError, paths
 
-
 GRID = {"seed": 1, "units": [64, 48], "C": [2, 4]}  # names of the grid section, with values of their types
 
 

@@ -20,7 +20,8 @@ from pcodec import PcodecError, paths
 from pcodec.features import BANDS, FEATURES, LAG_MAX, LAG_MIN, PACKET, Analysis
 
 FIELDS = {  # name: bits, in the order of the packet
-    "c0": 7, "pitch": 6, "modulation": 3, "correlation": 2, "vq1": 10, "vq2": 10, "vq3": 10, "delta": 13, "interpolation": 3,
+    "c0": 7, "pitch": 6, "modulation": 3, "correlation": 2, "vq1": 10, "vq2": 10, "vq3": 10,
+    "delta": 13, "interpolation": 3,
 }  # fmt: skip
 STAGE_WORDS = 1024
 DELTA_WORDS = 4096
@@ -124,7 +125,9 @@ def train_codebooks(utterances: list[np.ndarray], seed: int = 1, max_frames: int
     cepstra = [utterances[i][:, FEATURES["cepstrum"]].astype(np.float32) for i in sorted(keep)]
     frames = sum(map(len, cepstra))
     if frames < DELTA_WORDS:
-        raise PcodecError(f"{frames} frames ({frames / 100:.0f} s) are too few to train codebooks of {DELTA_WORDS} words")
+        raise PcodecError(
+            f"{frames} frames ({frames / 100:.0f} s) are too few to train codebooks of {DELTA_WORDS} words"
+        )
     doublings = 10  # both kinds of book double ten times: 1 -> 1024 and 4 -> 4096
     with tqdm(total=4 * (doublings * CENTROID_PASSES + FINAL_PASSES), desc="codebooks", mininterval=2) as bar:
         stages = []

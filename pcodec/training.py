@@ -4,8 +4,8 @@ Task: LPCNet specification section 9 (data) and 10 (optimizer, sparsification). 
 decoders of a size: the general one, a specialist that continues from it on one group, and, to be fair, a control that
 continues from it on everyone for as many updates.
 
-Conventions: N utterances; a frame is 160 samples; signals are mu-law codes in the columns signal, prediction, excitation
-(inputs), target (the excitation to predict). Each utterance is prepared by itself with its own random numbers, seeded
+Conventions: N utterances; a frame is 160 samples; signals are mu-law codes in the columns signal, prediction,
+excitation (inputs), target (the excitation to predict). Each utterance is prepared by itself with its own random numbers, seeded
 by its name, so that it is the same in every decoder's training; the reference draws them every 28 s of one long file.
 Losses are cross-entropies in nats per sample. Notebooks 06_training and 07_validation_loss.
 
@@ -220,9 +220,9 @@ def fit(
 ) -> pd.DataFrame:
     """Train `model` in place; return validation losses as a table (update, utterance, speaker, nats, training_loss).
 
-    `sequence` in samples; learning rate(b) = learning_rate / (1 + decay b) after b updates, Adam with AMSGrad. Sequences
-    are shuffled every epoch, in an order that depends on seed and epoch alone; with `checkpoint` a killed run continues
-    where it was, to the same result. Raises `PcodecError` when the data is too short or the loss is not finite.
+    `sequence` in samples; learning rate(b) = learning_rate / (1 + decay b) after b updates, Adam with AMSGrad.
+    Sequences are shuffled every epoch, in an order that depends on seed and epoch alone; with `checkpoint` a killed run
+    continues where it was, to the same result. Raises `PcodecError` when the data is too short or the loss is not finite.
     """
     frames = sequence // FRAME
     if sequence % FRAME or frames < 1:
@@ -293,10 +293,12 @@ def evaluate(model: LPCNet, data: SampleDataset, per_utterance: int = 1, batch: 
         raise PcodecError(f"no utterance holds {EVALUATION} samples to evaluate on")
     model.eval()
     with torch.no_grad():
-        losses = np.concatenate([
-            sample_loss(model, *data.batch(starts[i : i + batch], frames)).mean(dim=1).cpu().numpy()
-            for i in range(0, len(starts), batch)
-        ])
+        losses = np.concatenate(
+            [
+                sample_loss(model, *data.batch(starts[i : i + batch], frames)).mean(dim=1).cpu().numpy()
+                for i in range(0, len(starts), batch)
+            ]
+        )
     model.train()
     table = data.utterances.iloc[which].assign(nats=losses)
     return table.groupby(["utterance", "speaker"], as_index=False, sort=False).nats.mean()

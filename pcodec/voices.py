@@ -117,7 +117,9 @@ def _espeak():
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     synchronous_retrieval, utf8 = 2, 1
     rate_parameter, pitch_parameter, range_parameter = 1, 3, 4
-    rate = library.espeak_Initialize(synchronous_retrieval, 0, str(Path(espeakng_loader.get_data_path()).parent).encode(), 0)
+    rate = library.espeak_Initialize(
+        synchronous_retrieval, 0, str(Path(espeakng_loader.get_data_path()).parent).encode(), 0
+    )
     if rate <= 0:
         raise PcodecError("eSpeak NG did not start: its voice data is missing from espeakng-loader")
     chunks: list[np.ndarray] = []
