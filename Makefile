@@ -17,7 +17,7 @@ lab: .venv/installed
 	@$(BIN)/jupyter lab notebooks
 
 lint: .venv/installed
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 
 # Installs when the dependencies change, and only then.
 .venv/installed: pyproject.toml constraints.txt

@@ -106,7 +106,7 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
 
     import papermill
 
-    logging.getLogger("papermill.translators").setLevel(logging.ERROR)  # it cannot read every comment; presets can
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it misreads some parameters cells; presets.check does not
     label = Path(output).stem
     started = time.monotonic()
     with paths.replacing(Path(output)) as temporary:

@@ -5,9 +5,9 @@ decoders of a size: the general one, a specialist that continues from it on one 
 continues from it on everyone for as many updates.
 
 Conventions: N utterances; a frame is 160 samples; signals are mu-law codes in the columns signal, prediction,
-excitation (inputs), target (the excitation to predict). Each utterance is prepared by itself with its own random numbers, seeded
-by its name, so that it is the same in every decoder's training; the reference draws them every 28 s of one long file.
-Losses are cross-entropies in nats per sample. Notebooks 06_training and 07_validation_loss.
+excitation (inputs), target (the excitation to predict). Each utterance is prepared by itself with its own random
+numbers, seeded by its name, so that it is the same in every decoder's training; the reference draws them every 28 s of
+one long file. Losses are cross-entropies in nats per sample. Notebooks 06_training and 07_validation_loss.
 
 Contents: `prepare`, `SampleDataset`, `fit`, `evaluate`, `Sparsifier`.
 """
@@ -221,8 +221,9 @@ def fit(
     """Train `model` in place; return validation losses as a table (update, utterance, speaker, nats, training_loss).
 
     `sequence` in samples; learning rate(b) = learning_rate / (1 + decay b) after b updates, Adam with AMSGrad.
-    Sequences are shuffled every epoch, in an order that depends on seed and epoch alone; with `checkpoint` a killed run
-    continues where it was, to the same result. Raises `PcodecError` when the data is too short or the loss is not finite.
+    Sequences are shuffled every epoch, in an order that depends on seed and epoch alone; with `checkpoint` a killed
+    run continues where it was, to the same result. Raises `PcodecError` when the data is too short or the loss is not
+    finite.
     """
     frames = sequence // FRAME
     if sequence % FRAME or frames < 1:
