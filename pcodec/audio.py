@@ -71,7 +71,9 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
 def preemphasis(samples: np.ndarray) -> np.ndarray:
     """y[n] = x[n] - 0.85 x[n-1], x[-1] = 0 (section 1)."""
-    return scipy.signal.lfilter([1.0, -PREEMPHASIS], [1.0], samples).astype(np.float32)
+    y = np.array(samples, dtype=np.float64)
+    y[1:] -= PREEMPHASIS * y[:-1].copy()
+    return y.astype(np.float32)
 
 
 def deemphasis(samples: np.ndarray) -> np.ndarray:

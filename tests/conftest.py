@@ -1,0 +1,68 @@
+"""Speech for the tests: generated voices, and LibriSpeech where PCODEC_LIBRISPEECH points to it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pcodec import audio, corpus
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """Table of the generated voices, split; paths are absolute."""
+    table = corpus.split(corpus.demo(), 0.17)
+    root = corpus.folder_of("demo")
+    return table.assign(path=[str(root / path) for path in table.path])
+
+
+@pytest.fixture(scope="session")
+def speech(demo):
+    """One utterance of a male test speaker."""
+    return audio.read(demo[(demo.split == "test") & (demo.gender == "M")].path.iloc[0])
+
+
+@pytest.fixture(scope="session")
+def librispeech():
+    root = os.environ.get("PCODEC_LIBRISPEECH")
+    if not root:
+        pytest.skip("PCODEC_LIBRISPEECH is not set")
+    return Path(root).resolve()
+
+
+@pytest.fixture(scope="session")
+def original_codebooks(librispeech):
+    """The reference's trained codebooks, beside LibriSpeech."""
+    from pcodec.quantizer import Codebooks
+
+    path = librispeech.parent / "lpcnet" / "ceps_codebooks_2019.npz"
+    if not path.exists():
+        pytest.skip(f"the original codebooks are not at {path}")
+    return Codebooks.load(path)
+
+
+@pytest.fixture(scope="session")
+def test_vector():
+    """The signal of the reference's test vector (specification section 13)."""
+    n = np.arange(3840)
+    x = np.round(3000 * sum(np.sin(2 * np.pi * h * 125 * n / 16000) / h for h in range(1, 11)))
+    assert x[:8].tolist() == [0, 1450, 2769, 3845, 4605, 5022, 5116, 4951]
+    return x / audio.SCALE
+
+
+@pytest.fixture(scope="session")
+def codebooks(demo):
+    """Codebooks trained on a part of the generated voices' training speakers."""
+    from pcodec import features, quantizer
+
+    train = [features.cached(path).features for path in demo[demo.split == "train"].path[:60]]
+    return quantizer.train_codebooks(train, max_frames=6000)
+
+
+@pytest.fixture(scope="session")
+def dataset(demo, codebooks):
+    """A few prepared utterances."""
+    from pcodec import training
+
+    return training.SampleDataset.build(demo[demo.split == "train"].iloc[::24], Path(), codebooks, augment=False)
