@@ -34,7 +34,7 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     )
     if len(samples) < WINDOW:
         raise PcodecError(f"{len(samples)} samples are too short for a speaker embedding, {WINDOW} are needed")
-    mel = transform(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))).T
+    mel = transform(torch.tensor(np.asarray(samples), dtype=torch.float32)).T
     logs = torch.log(mel + 1e-6)
     return (logs - logs.mean()).numpy()
 
@@ -118,16 +118,18 @@ def fit(
 
 def pair_loss(z, who):
     """z (B, 32), speaker index (B,) -> mean of the cross-entropies of same and of different pairs (Eq. 1)."""
-    first, second = torch.triu_indices(len(z), len(z), offset=1)
-    scores = (z[first] * z[second]).sum(dim=1)
-    same = who[first] == who[second]
-    return (torch.nn.functional.softplus(-scores[same]).mean() + torch.nn.functional.softplus(scores[~same]).mean()) / 2
+    scores = z @ z.T
+    same = who[:, None] == who
+    once = torch.ones_like(same).triu(diagonal=1)
+    positive = torch.nn.functional.softplus(-scores)[same & once].mean()
+    negative = torch.nn.functional.softplus(scores)[~same & once].mean()
+    return (positive + negative) / 2
 
 
 def embed(encoder: SpeakerEncoder, mels: list[np.ndarray]) -> np.ndarray:
     """log-mels of N utterances, any lengths -> z (N, 32) float32."""
     with torch.no_grad():
-        return np.stack([encoder(torch.from_numpy(mel)[None])[0].numpy() for mel in mels])
+        return np.stack([encoder(torch.tensor(mel)[None])[0].numpy() for mel in mels])
 
 
 def segments(mels: list[np.ndarray], seconds: float) -> tuple[list[np.ndarray], np.ndarray]:
@@ -176,4 +178,4 @@ def _batch(mels, speakers, speakers_per_batch, segments_per_speaker, seconds, rn
             start = rng.integers(len(mel) - size + 1)
             pieces.append(mel[start : start + size])
             who.append(index)
-    return torch.from_numpy(np.stack(pieces)), torch.tensor(who)
+    return torch.tensor(np.stack(pieces)), torch.tensor(who)

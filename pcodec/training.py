@@ -189,7 +189,7 @@ class Sparsifier:
         """Apply after update number `update`, if it is due."""
         if update < self.start or (update < self.stop and (update - self.start) % self.every):
             return
-        rho = max(0.0, 1.0 - (update - self.start) / max(1, self.stop - self.start))
+        rho = 0.0 if update >= self.stop else 1.0 - (update - self.start) / (self.stop - self.start)
         z, r, h = self.density
         weight = gru.weight_hh_l0.data
         units = weight.shape[1]

@@ -63,7 +63,7 @@ def test_folder_counts_what_it_leaves_out(tmp_path):
 
 
 def test_corpora_that_cannot_be_used(tmp_path):
-    with pytest.raises(PcodecError, match="no corpus folder .*nowhere"):
+    with pytest.raises(PcodecError, match=r"no corpus folder .*nowhere"):
         corpus.load(str(tmp_path / "nowhere"))
     with pytest.raises(PcodecError, match="no speech found"):
         corpus.load(str(tmp_path))

@@ -56,9 +56,7 @@ def test_codebooks_beat_smaller_ones_on_their_training_speech(demo, codebooks):
     analysis = features.cached(demo[demo.split == "train"].path.iloc[0])
     fields = quantizer.quantize(analysis, codebooks)
     target = analysis.features[3::4, 1:18]
-    partial = [
-        ((target - sum(codebooks.stages[i][fields[:, 4 + i]] for i in range(n))) ** 2).mean() for n in (1, 2, 3)
-    ]
+    partial = [((target - sum(codebooks.stages[i][fields[:, 4 + i]] for i in range(n))) ** 2).mean() for n in (1, 2, 3)]
     assert partial[0] > partial[1] > partial[2]
     assert partial[2] < 0.1 * target.var()
 
