@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _reproduce(options) -> int:
-    from pcodec import corpus, presets
+    import pandas as pd
+
+    from pcodec import corpus, notebooks, presets
 
     presets.load(options.preset)
     corpus.folder_of(options.corpus)
@@ -74,12 +76,15 @@ def _reproduce(options) -> int:
         print(line, end="", file=sys.stderr, flush=True)
     status = process.wait()
     if status:
-        print(
-            "".join(dict.fromkeys(errors)) or _line(f"snakemake ended with status {status}") + "\n",
-            end="",
-            file=sys.stderr,
-        )
-    return status
+        last = "".join(dict.fromkeys(errors)) or _line(f"snakemake ended with status {status}") + "\n"
+        print(last, end="", file=sys.stderr)
+        return status
+    run = notebooks.run_name(options.preset, options.corpus)
+    left_out = len(pd.read_csv(paths.results(run) / "corpus_left_out.csv"))
+    if left_out:
+        print(f"{left_out} files left out, see results/{run}/corpus_left_out.csv")
+    print(f"tables and executed notebooks: results/{run}; figures: figures/{run}")
+    return 0
 
 
 def _run(options) -> int:

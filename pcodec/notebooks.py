@@ -112,15 +112,16 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
     with paths.replacing(Path(output)) as temporary:
         try:
             papermill.execute_notebook(
-                notebook, temporary, parameters, kernel_name="python3", progress_bar=False, cwd=paths.root(),
-                stderr_file=_Relay(label), request_save_on_cell_execute=False,
+                notebook, temporary, parameters, kernel_name="python3", language="python", cwd=paths.root(),
+                progress_bar=False, stderr_file=_Relay(label), request_save_on_cell_execute=False,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             if error.ename != PcodecError.__name__:
                 print("\n".join(error.traceback), file=sys.stderr)
             message = (error.evalue.strip().splitlines() or [""])[-1] if error.ename else str(error)
-            raise PcodecError(f"{Path(notebook).name}, cell {error.cell_index}: {error.ename}: {message}") from None
+            number = error.cell_index + (0 if parameters else 1)  # counted from 1, without papermill's injected cell
+            raise PcodecError(f"{Path(notebook).name}, cell {number}: {error.ename}: {message}") from None
     print(f"{label}: {time.monotonic() - started:.0f} s", file=sys.stderr)
 
 

@@ -1,0 +1,23 @@
+import pytest
+
+from pcodec import paths
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    target = tmp_path / "deep" / "table.csv"
+    with pytest.raises(RuntimeError), paths.replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert list(target.parent.iterdir()) == []
+    with paths.replacing(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists() and temporary.suffix == ".csv"
+    assert [path.name for path in target.parent.iterdir()] == ["table.csv"] and target.read_text() == "whole"
+
+
+def test_a_failure_keeps_the_old_file(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(RuntimeError), paths.replacing(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+        raise RuntimeError
+    assert (tmp_path / "a").read_text() == "old"

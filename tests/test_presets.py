@@ -1,0 +1,71 @@
+import json
+
+import pytest
+
+from pcodec import PcodecError, paths, presets
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A project with one notebook and a folder for presets."""
+    monkeypatch.setenv("PCODEC_HOME", str(tmp_path))
+    (tmp_path / "workflow" / "presets").mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
+    source = ['preset = "smoke"  # name; of the run\n', "rate = 0.5  # [Hz]\n", "sizes = []  # [] = none, 1 = one\n"]
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source}
+    (tmp_path / "notebooks" / "01_x.ipynb").write_text(json.dumps({"cells": [cell]}))
+    return tmp_path
+
+
+def write(home, text):
+    (home / "workflow" / "presets" / "mine.yaml").write_text(text)
+
+
+def test_every_shipped_preset_is_valid():
+    assert set(presets.names()) >= {"smoke", "desktop", "paper"}
+    for name in presets.names():
+        assert presets.load(name)["grid"]["C"] == [2, 4]
+    assert presets.load("paper")["grid"]["units"] == presets.load("desktop")["grid"]["units"] == [384, 256]
+
+
+def test_parameters_cell_is_read(home):
+    assert presets.parameters(paths.notebook("01_x")) == {"preset": "smoke", "rate": 0.5, "sizes": []}
+
+
+def test_values_of_the_right_type_pass(home):
+    write(home, "grid: {seed: 3}\n01_x: {rate: 2, sizes: [1]}")
+    assert presets.load("mine") == {"grid": {"seed": 3}, "01_x": {"rate": 2, "sizes": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("grid: {}\n01_x: {rat: 1.0}", r"mine\.yaml: 01_x: no parameter 'rat'; there are preset, rate, sizes"),
+        ("grid: {}\n02_y: {rate: 1.0}", r"mine\.yaml: no notebook '02_y'"),
+        ("grid: {}\n01_x: {rate: fast}", r"mine\.yaml: 01_x: rate must be float, got 'fast'"),
+        ("grid: {}\n01_x: {sizes: 3}", r"sizes must be list, got 3"),
+        ("grid: {unit: [1]}", r"mine\.yaml: grid: no parameter 'unit'"),
+        ("grid: {}\n01_x: 7", r"mine\.yaml: 01_x: expected names and values, found 7"),
+        ("01_x: {rate: 1.0}", r"mine\.yaml: no section 'grid'"),
+        ("a: [", r"mine\.yaml: not YAML"),
+        ("- 1", r"mine\.yaml: expected a section for each notebook"),
+    ],
+)
+def test_mistakes_are_named(home, text, message):
+    write(home, text)
+    with pytest.raises(PcodecError, match=message):
+        presets.load("mine")
+
+
+def test_unknown_preset_lists_what_there_is(home):
+    write(home, "grid: {}")
+    with pytest.raises(PcodecError, match="no preset 'theirs'; there are mine"):
+        presets.load("theirs")
+
+
+def test_two_parameters_cells_are_one_too_many(home):
+    path = paths.notebook("01_x")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({"cells": content["cells"] * 2}))
+    with pytest.raises(PcodecError, match="2 cells are tagged"):
+        presets.parameters(path)

@@ -1,0 +1,104 @@
+"""The whole chain through Snakemake, in a copy of the project, on a tiny preset."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TINY = """
+grid: {seed: 1, units: [16], C: [2]}
+01_corpus: {held_out: 0.17, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 8}
+02_features: {max_frames: 4200}
+04_embedding: {updates: 10}
+06_training: {general_updates: 3, extra_updates: 2, batch: 4, sequence: 480, evaluations: 1, final_sequences: 1}
+08_synthesis: {utterances: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(ROOT / "workflow", home / "workflow", ignore=shutil.ignore_patterns(".*"))
+    if (ROOT / "cache").exists():
+        (home / "cache").symlink_to(ROOT / "cache")  # generated voices and features
+    (home / "workflow" / "presets" / "tiny.yaml").write_text(TINY)
+    return home
+
+
+def reproduce(home, *options):
+    return subprocess.run(
+        [sys.executable, "-m", "pcodec", "reproduce", "--preset", "tiny", "--cores", "2", *options],
+        env=os.environ | {"PCODEC_HOME": str(home)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def state(home):
+    return {path: path.stat().st_mtime_ns for folder in ("results", "figures") for path in (home / folder).rglob("*.*")}
+
+
+@pytest.fixture(scope="module")
+def first(home):
+    done = reproduce(home)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return state(home)
+
+
+def test_every_step_leaves_figures_and_labelled_tables(home, first):
+    figures = {path.name for path in (home / "figures" / "tiny-demo").iterdir()}
+    for name in ("embedding", "groups-C2", "validation_loss", "spectrograms", "objective", "features"):
+        assert {f"{name}.png", f"{name}.pdf"} <= figures
+    tables = sorted((home / "results" / "tiny-demo").glob("*.csv"))
+    assert not len(pd.read_csv(tables.pop([path.stem for path in tables].index("corpus_left_out"))))
+    assert len(tables) >= 15
+    for path in tables:
+        table = pd.read_csv(path)
+        assert len(table) and (table.speech == "generated voices").all() and (table.preset == "tiny").all(), path
+        json.loads(table.parameters[0])
+    assert all(path.name in (home / "results" / "tiny-demo" / "README.md").read_text() for path in tables)
+    assert not [path for path in (home / "results").rglob(".*")], "no temporary file stays"
+
+
+def test_the_comparison_is_fair_and_on_unseen_speakers(home, first):
+    results = home / "results" / "tiny-demo"
+    last = {
+        name: pd.read_csv(results / f"training-16-{name}.csv")["update"].max() for name in ("0-0", "1-0", "2-0", "2-1")
+    }
+    assert last == {"0-0": 3, "1-0": 5, "2-0": 5, "2-1": 5}, "control and specialists have had the same updates"
+    corpus = pd.read_csv(results / "corpus.csv")
+    train = set(corpus[corpus.split == "train"].speaker)
+    losses = pd.read_csv(results / "training-16-2-1.csv")
+    assert not train & set(losses.speaker)
+    assert not train & set(pd.read_csv(results / "decoded.csv").speaker)
+
+
+def test_a_second_run_does_nothing(home, first):
+    done = reproduce(home)
+    assert done.returncode == 0 and state(home) == first
+
+
+def test_a_changed_notebook_reruns_with_what_depends_on_it_and_a_failure_comes_last(home, first):
+    path = home / "notebooks" / "08_synthesis.ipynb"
+    original = path.read_text()
+    path.write_text(original.replace("# 8. From features", "# 8. Again from features"))
+    assert reproduce(home).returncode == 0
+    after = state(home)
+    rerun = {path.name for path in first if after[path] != first[path]}
+    assert {"08_synthesis.ipynb", "decoded.csv", "09_objective.ipynb", "objective.csv"} <= rerun
+    assert not {"06_training-16-0-0.ipynb", "04_embedding.ipynb", "07_validation_loss.ipynb"} & rerun
+
+    broken = json.loads(path.read_text())
+    broken["cells"][-1]["source"] = ["raise ValueError('planted')"]
+    path.write_text(json.dumps(broken))
+    done = reproduce(home)
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    number = len(broken["cells"])
+    assert last == f"pcodec: error: 08_synthesis.ipynb, cell {number}: ValueError: planted"
+    assert not (home / "results" / "tiny-demo" / "decoded.csv").exists(), "a failed notebook leaves no table"
