@@ -9,6 +9,7 @@ Contents: `read`, `write`, `probe`, `resample`, `preemphasis`, `deemphasis`, `mu
 """
 
 import math
+from contextlib import contextmanager
 from pathlib import Path
 
 import numba
@@ -96,28 +97,17 @@ def mulaw_decode(code):
     return magnitude if v >= 0 else -magnitude
 
 
-class _reading:
+@contextmanager
+def _reading(path):
     """An open sound file whose every failure is a `PcodecError` that names it."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        if not Path(self.path).is_file():
-            raise PcodecError(f"{self.path}: no such file")
-        if Path(self.path).stat().st_size == 0:
-            raise PcodecError(f"{self.path}: zero-length file")
-        try:
-            self.file = soundfile.SoundFile(self.path)
-        except soundfile.LibsndfileError as error:
-            raise PcodecError(f"{self.path}: cannot be read as audio: {error.error_string}") from None
-        if self.file.frames == 0:
-            self.file.close()
-            raise PcodecError(f"{self.path}: holds no samples")
-        return self.file
-
-    def __exit__(self, kind, error, trace):
-        self.file.close()
-        if isinstance(error, soundfile.LibsndfileError | RuntimeError):
-            raise PcodecError(f"{self.path}: truncated or damaged: {' '.join(str(error).split())}") from None
-        return False
+    if not Path(path).is_file():
+        raise PcodecError(f"{path}: no such file")
+    if Path(path).stat().st_size == 0:
+        raise PcodecError(f"{path}: zero-length file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.frames == 0:
+                raise PcodecError(f"{path}: holds no samples")
+            yield file
+    except RuntimeError as error:  # soundfile's errors are RuntimeErrors
+        raise PcodecError(f"{path}: truncated, damaged or not audio: {' '.join(str(error).split())}") from None

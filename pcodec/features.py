@@ -7,7 +7,8 @@ Conventions: T frames of 160 samples (10 ms), always a multiple of the four of a
 frame k is 320 samples centred on sample 160 k; the audio that belongs to frame k is samples 160 k - 80 .. 160 k + 79.
 A feature row is `COLUMNS`: 18 cepstral coefficients, pitch = 0.02 (lag - 100), correlation - 0.5. Notebook 02_features.
 
-Contents: `analyze`, `analyze_emphasized`, `cached`, `lpc_from_cepstrum`, `band_log_energies`, `lag`, `FEATURES`.
+Contents: `analyze`, `analyze_emphasized`, `cached`, `lpc_from_cepstrum`, `band_log_energies`,
+`spectrum_from_lpc`, `lag`, `FEATURES`.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ BANDS = 18
 ORDER = 16  # of linear prediction
 LAG_MIN, LAG_MAX = 32, 256  # samples
 SUBFRAME = 80  # samples, 5 ms, one pitch lag each
+SUBFRAMES = PACKET * FRAME // SUBFRAME  # of a packet
 
 FEATURES = {"cepstrum": slice(0, BANDS), "pitch": BANDS, "correlation": BANDS + 1}
 COLUMNS = [f"c{j}" for j in range(BANDS)] + ["pitch", "correlation"]
@@ -72,9 +74,6 @@ def analyze_emphasized(y: np.ndarray) -> Analysis:
     pitch = 0.01 * (lags.reshape(-1, 2).sum(axis=1) - 200.0)
     features = np.column_stack([cepstrum, pitch, np.repeat(correlation, PACKET) - 0.5])
     return Analysis(features.astype(np.float32), lags, weights, correlation)
-
-
-SUBFRAMES = PACKET * FRAME // SUBFRAME  # of a packet
 
 
 def cached(path: str | Path) -> Analysis:
