@@ -104,6 +104,7 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     import logging
 
+    import nbformat
     import papermill
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it misreads some parameters cells; presets.check does not
@@ -111,7 +112,7 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
     started = time.monotonic()
     with paths.replacing(Path(output)) as temporary:
         try:
-            papermill.execute_notebook(
+            executed = papermill.execute_notebook(
                 notebook, temporary, parameters, kernel_name="python3", language="python", cwd=paths.root(),
                 progress_bar=False, stderr_file=_Relay(label), request_save_on_cell_execute=False,
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
@@ -122,6 +123,8 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
             message = (error.evalue.strip().splitlines() or [""])[-1] if error.ename else str(error)
             number = error.cell_index + (0 if parameters else 1)  # counted from 1, without papermill's injected cell
             raise PcodecError(f"{Path(notebook).name}, cell {number}: {error.ename}: {message}") from None
+        executed.metadata.papermill.update(input_path=Path(notebook).name, output_path=Path(output).name)
+        nbformat.write(executed, temporary)  # names in place of this machine's paths
     print(f"{label}: {time.monotonic() - started:.0f} s", file=sys.stderr)
 
 

@@ -12,6 +12,7 @@ Contents: `corpus`, `features`, `embedding_training`, `scores`, `projection`, `g
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import scipy.signal
 import seaborn as sns
 
 MARKERS = {"F": "o", "M": "^", "": "s"}
@@ -56,9 +57,9 @@ def features(
 
 def spectrogram(samples: np.ndarray, rate: int, ax):
     """Spectrogram in dB on `ax`, 80 dB range."""
-    _, _, _, image = ax.specgram(samples + 1e-9, NFFT=512, Fs=rate, noverlap=384, cmap="magma")
-    top = np.max(image.get_array())
-    image.set_clim(top - 80, top)
+    hertz, times, power = scipy.signal.spectrogram(samples, rate, "hann", nperseg=512, noverlap=384)
+    level = 10 * np.log10(np.maximum(power, 1e-8 * max(power.max(), 1e-12)))
+    ax.pcolormesh(times, hertz, level, cmap="magma", rasterized=True)
     ax.set_ylabel("Hz")
     return ax
 

@@ -57,6 +57,7 @@ def test_a_run_leaves_copy_table_and_provenance(home):
     assert (row.threads, row.preset, row.speech, row.seed) == (1, "smoke", "generated voices", 7)
     assert row.notebook == "01_x" and json.loads(row.parameters) == {"fail": ""}
     assert {path.name for path in output.parent.iterdir()} == {"01_x.ipynb", "x.csv"}
+    assert str(home) not in output.read_text(), "an executed copy names no folder of this machine"
     notebooks.index("smoke-demo")
     readme = (output.parent / "README.md").read_text()
     assert '| x.csv | 1 | 01_x | generated voices | 7 | `{"fail": ""}` |' in readme
