@@ -222,8 +222,8 @@ def fit(
 
     `sequence` in samples; learning rate(b) = learning_rate / (1 + decay b) after b updates, Adam with AMSGrad.
     Sequences are shuffled every epoch, in an order that depends on seed and epoch alone; with `checkpoint` a killed
-    run continues where it was, to the same result. Raises `PcodecError` when the data is too short or the loss is not
-    finite.
+    run of the same task continues where it was, to the same result. Raises `PcodecError` when the data is too short or
+    the loss is not finite.
     """
     frames = sequence // FRAME
     if sequence % FRAME or frames < 1:
@@ -234,11 +234,14 @@ def fit(
         raise PcodecError(f"{data.seconds:.1f} s of training speech hold no sequence of {sequence} samples")
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7, amsgrad=True)
     history, first, running = [], 0, np.nan
+    settings = (updates, batch, sequence, learning_rate, decay, evaluations, seed, sparsifier and vars(sparsifier))
+    task = None if checkpoint is None else _identity(model, data, settings)
     if checkpoint is not None and checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=False)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        history, first, running = state["history"], state["update"], state["running"]
+        if state["task"] == task:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            history, first, running = state["history"], state["update"], state["running"]
     due = set(np.linspace(0, updates, evaluations + 1).round().astype(int))
     batches = _Batches(data, frames, batch, seed)
     saved = time.monotonic()
@@ -263,7 +266,7 @@ def fit(
             bar.update()
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 with paths.replacing(checkpoint) as temporary:
-                    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+                    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "task": task}
                     torch.save(state | {"history": history, "update": update + 1, "running": running}, temporary)
                 saved = time.monotonic()
     return pd.concat(history, ignore_index=True)
@@ -303,6 +306,14 @@ def evaluate(model: LPCNet, data: SampleDataset, per_utterance: int = 1, batch: 
     model.train()
     table = data.utterances.iloc[which].assign(nats=losses)
     return table.groupby(["utterance", "speaker"], as_index=False, sort=False).nats.mean()
+
+
+def _identity(model: LPCNet, data: SampleDataset, settings: tuple) -> str:
+    """What a checkpoint belongs to: settings, data and first weights. A checkpoint of another task is not resumed."""
+    digest = zlib.crc32(repr((model.config, settings)).encode())
+    for tensor in (data.codes, data.features, *model.parameters()):
+        digest = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), digest)
+    return f"{digest:08x}"
 
 
 class _Batches:

@@ -124,6 +124,12 @@ def test_training_learns_resumes_and_repeats(dataset, tmp_path, monkeypatch):
     resumed = fresh()
     rest = training.fit(resumed, dataset, dataset, **options, checkpoint=checkpoint)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    other = fresh()
+    training.fit(other, dataset, dataset, **options | {"updates": 2}, checkpoint=checkpoint)
+    assert not torch.equal(other.frame.dense1.weight, resumed.frame.dense1.weight), "another task starts anew"
+    plain = fresh()
+    training.fit(plain, dataset, dataset, **options | {"updates": 2})
+    assert torch.equal(other.frame.dense1.weight, plain.frame.dense1.weight)
     tail = [8, 16, 24]
     pd.testing.assert_series_equal(rest[rest["update"].isin([16, 24])].nats.reset_index(drop=True),
                                    history[history["update"].isin(tail[1:])].nats.reset_index(drop=True))  # fmt: skip
