@@ -20,6 +20,7 @@ from pcodec import PcodecError, audio, paths, voices
 
 COLUMNS = ["utterance", "speaker", "gender", "split", "seconds", "path"]
 SPLITS = ("train", "validation", "test")
+LEAST = {"train": 2, "validation": 2, "test": 1}  # speakers; telling speakers apart takes two
 LIBRISPEECH_SPLITS = {"train": "train", "dev": "validation", "test": "test"}  # first word of a subset's name
 LONG_SPEAKER = 4  # times the median: who speaks this much stays in training when speakers are held out
 
@@ -118,7 +119,7 @@ def demo() -> pd.DataFrame:
 def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1) -> pd.DataFrame:
     """Fill in `split`, by speaker: what the corpus says stays; a missing validation or test set is drawn from the rest.
 
-    `share` of the speakers of each gender (at least one speaker in all) goes to each missing set. The order of the draw
+    `share` of the speakers of each gender (at least `LEAST`) goes to each missing set. The order of the draw
     is a hash of seed and speaker, so it is the same on every machine and does not change when speakers are added.
     Speakers with over four times the median amount of speech stay in training, where their speech is needed.
     """
@@ -137,14 +138,15 @@ def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1) -> pd.DataFram
             continue
         quota = (pool.gender.map(free.gender.value_counts()) * share).round()
         drawn = pool[pool.groupby("gender").cumcount() < quota].index
-        drawn = drawn if len(drawn) else pool.index[:1]
+        drawn = drawn if len(drawn) >= LEAST[part] else pool.index[: LEAST[part]]
         decided[drawn] = part
         pool = pool.drop(drawn)
-    missing = [part for part in SPLITS if not (decided == part).any()]
-    if missing:
-        raise PcodecError(
-            f"{len(speakers)} speakers are too few to split by speaker: none is left for {' and '.join(missing)}"
-        )
+    for part in SPLITS:
+        if (found := (decided == part).sum()) < LEAST[part]:
+            raise PcodecError(
+                f"{len(speakers)} speakers are too few to split by speaker: {found} would be left for {part}, "
+                f"{LEAST[part]} are needed"
+            )
     return table.assign(split=table.speaker.map(decided))
 
 
