@@ -22,6 +22,7 @@ COLUMNS = ["utterance", "speaker", "gender", "split", "seconds", "path"]
 SPLITS = ("train", "validation", "test")
 LEAST = {"train": 2, "validation": 2, "test": 1}  # speakers; telling speakers apart takes two
 LIBRISPEECH_SPLITS = {"train": "train", "dev": "validation", "test": "test"}  # first word of a subset's name
+SHORTEST = 0.5  # s; neither an embedding nor an objective measure says anything about less
 LONG_SPEAKER = 4  # times the median: who speaks this much stays in training when speakers are held out
 
 
@@ -37,13 +38,14 @@ def load(corpus: str) -> pd.DataFrame:
 
 
 def name(corpus: str) -> str:
-    """Short name of a corpus for folders: "demo", "librispeech", or the folder's own name."""
+    """Short name of a corpus for folders: "demo", "librispeech", or the folder's own name (never one of these two)."""
     if corpus == "demo":
         return "demo"
     root = folder_of(corpus)
     if (root / "SPEAKERS.TXT").exists():
         return "librispeech"
-    return "".join(c if c.isalnum() else "_" for c in root.name.lower())
+    word = "".join(c if c.isalnum() else "_" for c in root.name.lower())
+    return f"folder_{word}" if word in ("demo", "librispeech") else word
 
 
 def label(corpus: str) -> str:
@@ -125,6 +127,8 @@ def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1) -> pd.DataFram
     """
     if not 0 < share < 0.5:
         raise PcodecError(f"share of held-out speakers must lie between 0 and 0.5, got {share}")
+    if table.split.isin(["validation", "test"]).all():
+        table = table.assign(split="")  # a dev or test subset alone: a corpus like any other
     speakers = table.groupby("speaker").agg(
         gender=("gender", "first"), split=("split", "first"), seconds=("seconds", "sum")
     )
@@ -192,7 +196,8 @@ def _table(root: Path, rows: list[tuple]) -> pd.DataFrame:
 
     def duration(row):
         try:
-            return audio.probe(row[-1]), None
+            seconds = audio.probe(row[-1])
+            return (seconds, None) if seconds >= SHORTEST else (None, f"shorter than {SHORTEST} s")
         except PcodecError as error:
             return None, str(error).removeprefix(f"{row[-1]}: ")
 

@@ -116,11 +116,7 @@ class LPCNet(nn.Module):
             if "bias" in name:
                 nn.init.zeros_(parameter)
             elif "weight_hh" in name:
-                for gate in parameter.data.chunk(3):
-                    nn.init.orthogonal_(gate)
-            elif "weight_ih" in name:
-                for gate in parameter.data.chunk(3):
-                    nn.init.xavier_uniform_(gate)
+                nn.init.orthogonal_(parameter)  # the three gates together, as Keras does
             elif "pitch" in name:
                 nn.init.uniform_(parameter, -0.05, 0.05)
             elif "weight" in name and "embedding" not in name:

@@ -9,6 +9,7 @@ Conventions: all signals 16 kHz, reference and decoded of equal length. Notebook
 Contents: `MEASURES`, `evaluate`, `pesq_wideband`, `stoi`, `interval`.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -38,13 +39,13 @@ def validate(reference: np.ndarray, decoded: np.ndarray) -> None:
 
 def pesq_wideband(reference: np.ndarray, decoded: np.ndarray) -> float:
     """PESQ MOS-LQO of two signals (samples,) at 16 kHz (ITU-T P.862.2)."""
-    from pesq import NoUtterancesError, pesq
+    from pesq import PesqError, pesq
 
     validate(reference, decoded)
     try:
         return float(pesq(audio.RATE, reference, decoded, "wb"))
-    except NoUtterancesError:
-        raise PcodecError("PESQ finds no speech in the signal") from None
+    except PesqError as error:  # no utterance, or too short a signal
+        raise PcodecError(f"PESQ cannot rate the signal: {type(error).__name__}") from None
 
 
 def stoi(reference: np.ndarray, decoded: np.ndarray) -> float:
@@ -52,11 +53,16 @@ def stoi(reference: np.ndarray, decoded: np.ndarray) -> float:
     from pystoi import stoi as pystoi
 
     validate(reference, decoded)
-    return float(pystoi(reference, decoded, audio.RATE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            return float(pystoi(reference, decoded, audio.RATE))
+        except RuntimeWarning:  # it would return 1e-5 as if that were a rating
+            raise PcodecError("STOI cannot rate the signal: less than 0.4 s of it are not silent") from None
 
 
 MEASURES = {
-    "PESQ-WB": Measure(pesq_wideband, "higher", "1.04 to 4.64 MOS-LQO", "ITU-T P.862.2, package pesq"),
+    "PESQ-WB": Measure(pesq_wideband, "higher", "about 1.0 to 4.64 MOS-LQO", "ITU-T P.862.2, package pesq"),
     "STOI": Measure(stoi, "higher", "0 to 1", "Taal et al. 2011, package pystoi"),
 }
 

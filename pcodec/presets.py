@@ -41,6 +41,7 @@ def load(name: str) -> dict[str, dict]:
     for notebook, values in preset.items():
         if notebook == "grid":
             _check(values, GRID, f"{path}: grid")
+            _check_grid(values, f"{path}: grid")
             continue
         if not isinstance(notebook, str) or not paths.notebook(notebook).exists():
             raise PcodecError(f"{path}: no notebook {notebook!r}")
@@ -78,6 +79,16 @@ def _check(values, known: dict, where: str) -> None:
         number_for_float = isinstance(default, float) and type(value) is int
         if type(value) is not type(default) and not number_for_float:
             raise PcodecError(f"{where}: {name} must be {type(default).__name__}, got {value!r}")
+
+
+def _check_grid(values: dict, where: str) -> None:
+    for name in GRID:
+        if name not in values:
+            raise PcodecError(f"{where}: {name} is missing")
+    for name, least, step in (("units", 16, 16), ("C", 2, 1)):
+        for value in values[name] or [None]:
+            if type(value) is not int or value < least or value % step:
+                raise PcodecError(f"{where}: {name} must list multiples of {step} from {least} up, got {value!r}")
 
 
 def _folder() -> Path:

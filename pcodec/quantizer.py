@@ -121,7 +121,7 @@ def train_codebooks(utterances: list[np.ndarray], seed: int = 1, max_frames: int
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(utterances))
     ends = np.cumsum([len(utterances[i]) for i in order])
-    keep = order if not max_frames else order[: np.searchsorted(ends, max_frames) + 1]
+    keep = order if not max_frames else order[: max(1, np.searchsorted(ends, max_frames, side="right"))]
     cepstra = [utterances[i][:, FEATURES["cepstrum"]].astype(np.float32) for i in sorted(keep)]
     frames = sum(map(len, cepstra))
     if frames < DELTA_WORDS:

@@ -214,6 +214,7 @@ def fit(
     learning_rate: float = 1e-3,
     decay: float = 5e-5,
     evaluations: int = 5,
+    evaluation_sequences: int = 2,
     seed: int = 1,
     sparsifier: Sparsifier | None = None,
     checkpoint: Path | None = None,
@@ -225,6 +226,11 @@ def fit(
     run of the same task continues where it was, to the same result. Raises `PcodecError` when the data is too short or
     the loss is not finite.
     """
+    if batch < 1 or updates < 0 or evaluations < 1 or not learning_rate > 0:
+        raise PcodecError(
+            f"cannot train with batch {batch}, updates {updates}, evaluations {evaluations}, "
+            f"learning_rate {learning_rate}"
+        )
     frames = sequence // FRAME
     if sequence % FRAME or frames < 1:
         raise PcodecError(f"a training sequence must be a multiple of {FRAME} samples, got {sequence}")
@@ -234,7 +240,17 @@ def fit(
         raise PcodecError(f"{data.seconds:.1f} s of training speech hold no sequence of {sequence} samples")
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7, amsgrad=True)
     history, first, running = [], 0, np.nan
-    settings = (updates, batch, sequence, learning_rate, decay, evaluations, seed, sparsifier and vars(sparsifier))
+    settings = (
+        updates,
+        batch,
+        sequence,
+        learning_rate,
+        decay,
+        evaluations,
+        evaluation_sequences,
+        seed,
+        sparsifier and vars(sparsifier),
+    )
     task = None if checkpoint is None else _identity(model, data, settings)
     if checkpoint is not None and checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=False)
@@ -248,7 +264,9 @@ def fit(
     with tqdm(total=updates, initial=first, desc="training", unit="update", mininterval=2) as bar:
         for update in range(first, updates + 1):
             if update in due:
-                history.append(evaluate(model, validation).assign(update=update, training_loss=running))
+                history.append(
+                    evaluate(model, validation, evaluation_sequences).assign(update=update, training_loss=running)
+                )
             if update == updates:
                 break
             optimizer.param_groups[0]["lr"] = learning_rate / (1.0 + decay * update)
@@ -278,7 +296,7 @@ def sample_loss(model: LPCNet, features, codes):
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), codes[..., 3], reduction="none")
 
 
-def evaluate(model: LPCNet, data: SampleDataset, per_utterance: int = 1, batch: int = 128) -> pd.DataFrame:
+def evaluate(model: LPCNet, data: SampleDataset, per_utterance: int = 2, batch: int = 128) -> pd.DataFrame:
     """Loss of `model` on each utterance: table (utterance, speaker, nats).
 
     An utterance gives up to `per_utterance` sequences of 2400 samples, evenly spread; 0 takes all. Every model sees the

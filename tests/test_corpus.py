@@ -7,7 +7,7 @@ import soundfile
 from pcodec import PcodecError, corpus, voices
 
 
-def speak(path, seconds=0.5):
+def speak(path, seconds=0.6):
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, int(16000 * seconds)), 16000)
 
@@ -54,10 +54,11 @@ def test_folder_counts_what_it_leaves_out(tmp_path):
     speak(tmp_path / "b" / "sub" / "long.flac", 2.0)
     whole = (tmp_path / "b" / "sub" / "long.flac").read_bytes()
     (tmp_path / "b" / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    speak(tmp_path / "c" / "short.wav", 0.4)
     (tmp_path / "c" / "notes.txt").write_text("no speech")
     table = corpus.folder(tmp_path)
     assert table.utterance.tolist() == ["a/one", "b/one", "b/sub/long", "c/one", "d/one", "e/one"]
-    assert [path for path, _ in table.attrs["left_out"]] == ["a/zero.wav", "b/cut.flac"]
+    assert [path for path, _ in table.attrs["left_out"]] == ["a/zero.wav", "b/cut.flac", "c/short.wav"]
     assert "zero-length" in table.attrs["left_out"][0][1]
     people = corpus.split(table, 0.1).drop_duplicates("speaker")
     assert people.split.value_counts().to_dict() == {"train": 2, "validation": 2, "test": 1}
@@ -112,6 +113,19 @@ def test_cap_moves_nobody(demo):
     assert (capped.groupby("speaker").seconds.sum() <= 6.0).all()
     known = demo.set_index("utterance").split
     assert (capped.split == capped.utterance.map(known)).all()
+
+
+def test_a_test_subset_alone_is_a_corpus_too(libri):
+    for subset in ("train-clean-100",):
+        (libri / subset).rename(libri / "dev-clean")
+    split = corpus.split(corpus.load(str(libri)), 0.2)
+    assert set(split.split) == {"train", "validation", "test"}
+
+
+def test_no_folder_passes_for_the_generated_voices(tmp_path):
+    (tmp_path / "demo").mkdir()
+    assert corpus.name(str(tmp_path / "demo")) == "folder_demo"
+    assert corpus.label(str(tmp_path / "demo")) == "corpus folder_demo"
 
 
 def test_fingerprint_sees_a_new_file(tmp_path):

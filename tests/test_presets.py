@@ -4,6 +4,8 @@ import pytest
 
 from pcodec import PcodecError, paths, presets
 
+GRID = "grid: {seed: 3, units: [16], C: [2]}"
+
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
@@ -28,24 +30,35 @@ def test_every_shipped_preset_is_valid():
     assert presets.load("paper")["grid"]["units"] == presets.load("desktop")["grid"]["units"] == [384, 256]
 
 
+def test_notebooks_open_in_the_smoke_size():
+    """Whoever runs a notebook by hand gets what the smoke preset would give."""
+    for word, values in presets.load("smoke").items():
+        if word != "grid":
+            known = presets.parameters(paths.notebook(word))
+            assert values == {name: known[name] for name in values}, word
+
+
 def test_parameters_cell_is_read(home):
     assert presets.parameters(paths.notebook("01_x")) == {"preset": "smoke", "rate": 0.5, "sizes": []}
 
 
 def test_values_of_the_right_type_pass(home):
-    write(home, "grid: {seed: 3}\n01_x: {rate: 2, sizes: [1]}")
-    assert presets.load("mine") == {"grid": {"seed": 3}, "01_x": {"rate": 2, "sizes": [1]}}
+    write(home, f"{GRID}\n01_x: {{rate: 2, sizes: [1]}}")
+    assert presets.load("mine") == {"grid": {"seed": 3, "units": [16], "C": [2]}, "01_x": {"rate": 2, "sizes": [1]}}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("grid: {}\n01_x: {rat: 1.0}", r"mine\.yaml: 01_x: no parameter 'rat'; there are preset, rate, sizes"),
-        ("grid: {}\n02_y: {rate: 1.0}", r"mine\.yaml: no notebook '02_y'"),
-        ("grid: {}\n01_x: {rate: fast}", r"mine\.yaml: 01_x: rate must be float, got 'fast'"),
-        ("grid: {}\n01_x: {sizes: 3}", r"sizes must be list, got 3"),
+        (GRID + "\n01_x: {rat: 1.0}", r"mine\.yaml: 01_x: no parameter 'rat'; there are preset, rate, sizes"),
+        (GRID + "\n02_y: {rate: 1.0}", r"mine\.yaml: no notebook '02_y'"),
+        (GRID + "\n01_x: {rate: fast}", r"mine\.yaml: 01_x: rate must be float, got 'fast'"),
+        (GRID + "\n01_x: {sizes: 3}", r"sizes must be list, got 3"),
+        ("grid: {seed: 1, units: [16]}", r"mine\.yaml: grid: C is missing"),
+        ("grid: {seed: 1, units: [16], C: [1]}", r"C must list multiples of 1 from 2 up, got 1"),
+        ("grid: {seed: 1, units: [40], C: [2]}", r"units must list multiples of 16 from 16 up, got 40"),
         ("grid: {unit: [1]}", r"mine\.yaml: grid: no parameter 'unit'"),
-        ("grid: {}\n01_x: 7", r"mine\.yaml: 01_x: expected names and values, found 7"),
+        (GRID + "\n01_x: 7", r"mine\.yaml: 01_x: expected names and values, found 7"),
         ("01_x: {rate: 1.0}", r"mine\.yaml: no section 'grid'"),
         ("a: [", r"mine\.yaml: not YAML"),
         ("- 1", r"mine\.yaml: expected a section for each notebook"),
@@ -58,7 +71,7 @@ def test_mistakes_are_named(home, text, message):
 
 
 def test_unknown_preset_lists_what_there_is(home):
-    write(home, "grid: {}")
+    write(home, GRID)
     with pytest.raises(PcodecError, match="no preset 'theirs'; there are mine"):
         presets.load("theirs")
 
