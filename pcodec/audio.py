@@ -5,7 +5,8 @@ Task: whatever the file's format, rate or channels, the rest of the project sees
 Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
 are meant. Mu-law codes are 0..255, code 128 is zero.
 
-Contents: `read`, `write`, `probe`, `resample`, `preemphasis`, `deemphasis`, `mulaw_encode`, `mulaw_decode`.
+Contents: `read`, `write`, `probe`, `resample`, `preemphasis`, `mulaw_encode`, `mulaw_decode`,
+`MULAW_TABLE`, `MULAW_ZERO`.
 """
 
 import math
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import numba
 import numpy as np
-import scipy.signal
 import soundfile
 
 from pcodec import PcodecError, paths
@@ -77,11 +77,6 @@ def preemphasis(samples: np.ndarray) -> np.ndarray:
     return y.astype(np.float32)
 
 
-def deemphasis(samples: np.ndarray) -> np.ndarray:
-    """Inverse of `preemphasis`: x[n] = y[n] + 0.85 x[n-1]."""
-    return scipy.signal.lfilter([1.0], [1.0, -PREEMPHASIS], samples).astype(np.float32)
-
-
 @numba.vectorize(["uint8(float32)", "uint8(float64)"], cache=True)
 def mulaw_encode(x):
     """Sample at int16 scale -> nearest of 256 mu-law codes (section 7). Elementwise; callable in compiled code."""
@@ -95,6 +90,10 @@ def mulaw_decode(code):
     v = float(code) - 128.0
     magnitude = 32768.0 / 255.0 * (math.exp(abs(v) * math.log(256.0) / 128.0) - 1.0)
     return magnitude if v >= 0 else -magnitude
+
+
+MULAW_ZERO = 128  # the code of 0
+MULAW_TABLE = mulaw_decode(np.arange(256, dtype=np.uint8))  # (256,) float32, for inner loops
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pcodec import PcodecError, corpus, paths, presets
 
 COMMON = ("preset", "corpus", "seed")
 PROVENANCE = ["preset", "speech", "seed", "notebook", "parameters"]
+THREADS = [f"{library}_THREADS" for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "VECLIB_MAXIMUM")]
 RELAY_SECONDS = 10.0  # between two progress lines of one notebook
 
 
@@ -97,10 +98,8 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
     torch, BLAS and Numba are held to `threads`. Raises `PcodecError` with notebook, cell and error.
     """
     presets.check(Path(notebook), parameters)
-    for variable in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR"):
-        os.environ[f"{variable}_NUM_THREADS" if variable != "VECLIB_MAXIMUM" else "VECLIB_MAXIMUM_THREADS"] = str(
-            threads
-        )
+    for variable in THREADS:
+        os.environ[variable] = str(threads)
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     import logging
 

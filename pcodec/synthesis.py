@@ -16,10 +16,9 @@ import numba
 import numpy as np
 
 from pcodec import PcodecError, audio
-from pcodec.audio import PREEMPHASIS, mulaw_encode
+from pcodec.audio import MULAW_TABLE, MULAW_ZERO, PREEMPHASIS, mulaw_encode
 from pcodec.features import FEATURES, FRAME, OFFSET, ORDER, lpc_from_cepstrum
 from pcodec.lpcnet import INPUTS, LEVELS, LPCNet
-from pcodec.training import MULAW, ZERO_CODE
 
 FLOOR = 0.002  # probability subtracted from every code before drawing: no rare clicks
 
@@ -108,7 +107,7 @@ def _draw(logits, sharpness, uniform):
         floored += probabilities[i]
     target = uniform * floored
     cumulative = 0.0
-    last = ZERO_CODE
+    last = MULAW_ZERO
     for i in range(LEVELS):
         if probabilities[i] > 0.0:
             cumulative += probabilities[i]
@@ -126,7 +125,7 @@ def _sample_loop(
     h_a = np.zeros(a_weights.shape[1], dtype=np.float32)
     h_b = np.zeros(b_weights.shape[1], dtype=np.float32)
     past = np.zeros(ORDER)
-    excitation = ZERO_CODE
+    excitation = MULAW_ZERO
     memory = 0.0
     logits = np.empty(LEVELS, dtype=np.float32)
     out = np.empty(len(uniforms))
@@ -147,7 +146,7 @@ def _sample_loop(
             )
         excitation = _draw(logits, sharpness[k], uniforms[t])
         past[1:] = past[:-1].copy()
-        past[0] = prediction + MULAW[excitation]
+        past[0] = prediction + MULAW_TABLE[excitation]
         memory = past[0] + PREEMPHASIS * memory
         out[t] = math.floor(0.5 + min(32767.0, max(-32767.0, memory)))
     return out

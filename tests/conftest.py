@@ -63,6 +63,6 @@ def codebooks(demo):
 @pytest.fixture(scope="session")
 def dataset(demo, codebooks):
     """A few prepared utterances."""
-    from pcodec import training
+    from pcodec import samples
 
-    return training.SampleDataset.build(demo[demo.split == "train"].iloc[::24], Path(), codebooks, augment=False)
+    return samples.SampleDataset.build(demo[demo.split == "train"].iloc[::24], Path(), codebooks, augment=False)

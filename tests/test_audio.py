@@ -64,10 +64,9 @@ def test_mulaw_values_of_the_specification():
     assert np.array_equal(audio.mulaw_encode(audio.mulaw_decode(every)), every)
 
 
-def test_emphasis_is_the_filter_and_its_inverse(speech):
+def test_preemphasis_is_the_filter(speech):
     y = audio.preemphasis(speech)
     assert y[1:] == pytest.approx(speech[1:] - 0.85 * speech[:-1], abs=1e-6)
-    assert audio.deemphasis(y) == pytest.approx(speech, abs=1e-5)
 
 
 def test_resampling_keeps_what_is_below_8_khz_only():
