@@ -28,8 +28,8 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 def read(path: str | Path) -> np.ndarray:
     """Samples of an audio file, float32 in [-1, 1], shape (samples,), 16 kHz mono.
 
-    Channels are averaged and other rates resampled. Raises `PcodecError` naming the file if it is missing, empty,
-    truncated or not audio.
+    Channels are averaged and other rates resampled. A file of no samples gives none. Raises `PcodecError` naming the
+    file if it is missing, truncated or not audio.
     """
     with _reading(path) as file:
         announced, rate = file.frames, file.samplerate
@@ -39,7 +39,7 @@ def read(path: str | Path) -> np.ndarray:
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(mono).all():
         raise PcodecError(f"{path}: holds values that are not numbers")
-    return mono if rate == RATE else resample(mono, rate)
+    return mono if rate == RATE or not len(mono) else resample(mono, rate)
 
 
 def probe(path: str | Path) -> float:
@@ -48,8 +48,8 @@ def probe(path: str | Path) -> float:
     The last sample is fetched, because a truncated FLAC file still announces its full length.
     """
     with _reading(path) as file:
-        file.seek(file.frames - 1)
-        if len(file.read(1)) < 1:
+        file.seek(max(0, file.frames - 1))
+        if len(file.read(1)) < min(1, file.frames):
             raise PcodecError(f"{path}: truncated: announces {file.frames} samples")
         return file.frames / file.samplerate
 
@@ -70,11 +70,10 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
     return torchaudio.functional.resample(signal, rate // common, RATE // common, lowpass_filter_width=32).numpy()
 
 
-def preemphasis(samples: np.ndarray) -> np.ndarray:
-    """y[n] = x[n] - 0.85 x[n-1], x[-1] = 0 (section 1)."""
-    y = np.array(samples, dtype=np.float64)
-    y[1:] -= PREEMPHASIS * y[:-1].copy()
-    return y.astype(np.float32)
+def preemphasis(samples: np.ndarray, previous: float = 0.0) -> np.ndarray:
+    """y[n] = x[n] - 0.85 x[n-1] in float32, where x[-1] is `previous` (section 1)."""
+    x = np.concatenate([[previous], samples]).astype(np.float32)
+    return x[1:] - np.float32(PREEMPHASIS) * x[:-1]
 
 
 @numba.vectorize(["uint8(float32)", "uint8(float64)"], cache=True)
@@ -105,8 +104,6 @@ def _reading(path):
         raise PcodecError(f"{path}: zero-length file")
     try:
         with soundfile.SoundFile(path) as file:
-            if file.frames == 0:
-                raise PcodecError(f"{path}: holds no samples")
             yield file
     except RuntimeError as error:  # soundfile's errors are RuntimeErrors
         raise PcodecError(f"{path}: truncated, damaged or not audio: {' '.join(str(error).split())}") from None

@@ -1,110 +1,74 @@
 """Quantizers of the 1.6 kb/s codec: what the features become, 64 bits for every 40 ms.
 
-Task: LPCNet specification sections 5.3 (pitch), 6 (cepstrum) and 6.1 (codebook training).
+Task: LPCNet specification sections 5.3 (pitch) and 6 (cepstrum). The codebooks are in `pcodec.codebooks`.
 
 Conventions: a packet is four frames; its nine integer fields are `FIELDS`, in the order in which they are sent. Three
 additive codebooks of 17-dimensional vectors code c1..c17 of frame 3, one codebook of 18-dimensional vectors codes
-frame 1 relative to its neighbours, frames 0 and 2 are interpolated. Notebook 02_features.
+frame 1 relative to its neighbours, frames 0 and 2 are interpolated. Arithmetic is float32 in the reference's order of
+operations, packet after packet: searches come out the same to the bit. Notebook 03_bitstream.
 
-Contents: `Codebooks`, `train_codebooks`, `quantize`, `dequantize`, `quantized_features`.
+Contents: `quantize`, `dequantize`, `check`, `quantized_features`; `Codebooks` and `train_codebooks` of `pcodec.codebooks`.
 """
 
-import hashlib
-from dataclasses import dataclass
-from pathlib import Path
+import math
 
+import numba
 import numpy as np
-from tqdm import tqdm
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError
+from pcodec.codebooks import DELTA_WORDS, PREDICTORS, STAGE_WORDS, STAGES, Codebooks, train_codebooks
 from pcodec.features import BANDS, FEATURES, LAG_MAX, LAG_MIN, PACKET, Analysis
+
+__all__ = ["FIELDS", "Codebooks", "check", "dequantize", "quantize", "quantized_features", "train_codebooks"]
 
 FIELDS = {  # name: bits, in the order of the packet
     "c0": 7, "pitch": 6, "modulation": 3, "correlation": 2, "vq1": 10, "vq2": 10, "vq3": 10,
     "delta": 13, "interpolation": 3,
 }  # fmt: skip
-STAGE_WORDS = 1024
-DELTA_WORDS = 4096
 SURVIVORS = 5  # candidates kept after each stage of the search
 VOICED = 0.3  # pitch correlation from which a packet is voiced
-PREDICTORS = 4  # of frame 1: mean, mean, last frame of the packet before, last frame of this packet
-# (frame 0, frame 2) by interpolation code: 0 the mean of both neighbours, 1 the left, 2 the right. The pair (2, 1),
-# frame 1 twice, cannot be sent.
-INTERPOLATIONS = [(a, b) for a in range(3) for b in range(3) if (a, b) != (2, 1)]
-CENTROID_PASSES = 4  # Lloyd iterations after each doubling
-FINAL_PASSES = 20  # at full size
+FORBIDDEN = 7  # of the nine pairs 3 (frame 0) + (frame 2) of interpolations: right and left, frame 1 twice
 
 
-@dataclass(frozen=True)
-class Codebooks:
-    """The trained part of the quantizer."""
+def quantize(analysis: Analysis, codebooks: Codebooks, before: np.ndarray | None = None) -> np.ndarray:
+    """Analysis of P packets -> fields (P, 9) int64, columns as `FIELDS` (sections 5.3 and 6).
 
-    stages: np.ndarray  # (3, 1024, 17) float32, additive
-    delta: np.ndarray  # (4096, 18) float32; entry n uses predictor n mod 4
-
-    def __post_init__(self):
-        if self.stages.shape != (3, STAGE_WORDS, BANDS - 1) or self.delta.shape != (DELTA_WORDS, BANDS):
-            raise PcodecError(f"codebooks have shapes {self.stages.shape} and {self.delta.shape}")
-
-    @property
-    def identity(self) -> str:
-        """Hash of the values: sender and receiver must hold the same books."""
-        return hashlib.sha256(self.stages.tobytes() + self.delta.tobytes()).hexdigest()[:16]
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Codebooks":
-        """Read codebooks that `save` wrote, or the original ones under their names (ceps_codebook1, ...)."""
-        try:
-            with np.load(path) as file:
-                original = "ceps_codebook1" in file
-                stages = [file[f"ceps_codebook{i}"] for i in (1, 2, 3)] if original else file["stages"]
-                delta = file["ceps_codebook_diff4"] if original else file["delta"]
-        except (OSError, ValueError, KeyError) as error:
-            raise PcodecError(f"{path}: no codebooks: {error}") from None
-        return cls(np.ascontiguousarray(stages, dtype=np.float32), np.ascontiguousarray(delta, dtype=np.float32))
-
-    def save(self, path: str | Path) -> None:
-        with paths.replacing(Path(path)) as temporary:
-            np.savez(temporary, stages=self.stages, delta=self.delta)
+    `before` is the decoded cepstrum (18,) of the last frame before, zeros at the start of a stream.
+    """
+    cepstra = analysis.features[:, FEATURES["cepstrum"]].reshape(-1, PACKET, BANDS)
+    fields = np.empty((len(cepstra), len(FIELDS)), dtype=np.int64)
+    _quantize_pitch(analysis.lags, analysis.weights, analysis.correlation, fields)
+    books = (codebooks.stages, codebooks.delta, *codebooks.columns)
+    _quantize_cepstra(np.ascontiguousarray(cepstra), _start(before), *books, fields)
+    return fields
 
 
-def quantize(analysis: Analysis, codebooks: Codebooks) -> np.ndarray:
-    """Analysis of P packets -> fields (P, 9) int64, columns as `FIELDS` (sections 5.3 and 6)."""
-    cepstrum = analysis.features[:, FEATURES["cepstrum"]].astype(np.float64).reshape(-1, PACKET, BANDS)
-    pitch, modulation, correlation = _quantize_pitch(analysis)
-    c0 = np.clip(_round(4 * cepstrum[:, 3, 0]), -64, 63)
-    vq = _search_stages(cepstrum[:, 3, 1:], codebooks.stages)
-    last = np.column_stack([c0 / 4, _sum_stages(vq, codebooks.stages)])
-    before = np.vstack([np.zeros((1, BANDS)), last[:-1]])
-    delta = _search_delta(cepstrum[:, 1], before, last, codebooks.delta)
-    middle = _frame1(delta, before, last, codebooks.delta)
-    errors = [
-        ((cepstrum[:, [0, 2]] - _frames02(code, before, middle, last)) ** 2).sum(axis=(1, 2))
-        for code in range(len(INTERPOLATIONS))
-    ]
-    interpolation = np.argmin(errors, axis=0)
-    return np.column_stack([c0 + 64, pitch, modulation, correlation, vq, delta, interpolation]).astype(np.int64)
+def dequantize(fields: np.ndarray, codebooks: Codebooks, before: np.ndarray | None = None) -> np.ndarray:
+    """Fields (P, 9) -> decoded features (4 P, 20) float32; `before` as in `quantize`.
 
-
-def dequantize(fields: np.ndarray, codebooks: Codebooks) -> np.ndarray:
-    """Fields (P, 9) -> decoded features (4 P, 20) float32."""
-    fields = np.asarray(fields)
-    c0, pitch, modulation, correlation = fields[:, :4].T
-    last = np.column_stack([(c0 - 64) / 4, _sum_stages(fields[:, 4:7], codebooks.stages)])
-    before = np.vstack([np.zeros((1, BANDS)), last[:-1]])
-    middle = _frame1(fields[:, 7], before, last, codebooks.delta)
-    cepstrum = np.empty((len(fields), PACKET, BANDS))
-    cepstrum[:, 1], cepstrum[:, 3] = middle, last
-    for code in range(len(INTERPOLATIONS)):
-        chosen = fields[:, 8] == code
-        cepstrum[chosen, ::2] = _frames02(code, before[chosen], middle[chosen], last[chosen])
+    Raises `PcodecError` for a field that does not fit its bits.
+    """
+    fields = check(fields)
+    cepstra = _dequantize_cepstra(fields, _start(before), codebooks.stages, codebooks.delta)
+    _, pitch, modulation, correlation = fields[:, :4].T
     slope = np.where(modulation > 0, modulation - 4, 0) / 112
     lag = 32 * 2 ** (pitch / 21)[:, None] * (1 + slope[:, None] * (2 * np.arange(PACKET) - 3))
     lag = np.clip(lag, LAG_MIN + 1, LAG_MAX - 1)
     strength = np.where(modulation > 0, 0.3875 + 0.175 * correlation, 0.0375 + 0.075 * correlation)
     return np.column_stack(
-        [cepstrum.reshape(-1, BANDS), 0.02 * (lag.ravel() - 100), np.repeat(strength - 0.5, PACKET)]
+        [cepstra.reshape(-1, BANDS), 0.02 * (lag.ravel() - 100), np.repeat(strength - 0.5, PACKET)]
     ).astype(np.float32)
+
+
+def check(fields: np.ndarray) -> np.ndarray:
+    """Return fields as int64 (P, 9); raises `PcodecError` for another shape or a field that does not fit its bits."""
+    fields = np.asarray(fields)
+    if fields.ndim != 2 or fields.shape[1] != len(FIELDS) or not np.issubdtype(fields.dtype, np.integer):
+        raise PcodecError(f"fields must be integers (packets, {len(FIELDS)}), got {fields.dtype} {fields.shape}")
+    for (name, bits), values in zip(FIELDS.items(), fields.T, strict=True):
+        if len(values) and not 0 <= values.min() <= values.max() < 1 << bits:
+            raise PcodecError(f"field {name} must fit {bits} bits, got {values.min()} to {values.max()}")
+    return fields.astype(np.int64)
 
 
 def quantized_features(analysis: Analysis, codebooks: Codebooks) -> np.ndarray:
@@ -112,172 +76,185 @@ def quantized_features(analysis: Analysis, codebooks: Codebooks) -> np.ndarray:
     return dequantize(quantize(analysis, codebooks), codebooks)
 
 
-def train_codebooks(utterances: list[np.ndarray], seed: int = 1, max_frames: int = 0) -> Codebooks:
-    """Codebooks from unquantized features, one array (T, 20) per utterance (section 6.1).
+def _start(before) -> np.ndarray:
+    return np.zeros(BANDS, np.float32) if before is None else np.ascontiguousarray(before, dtype=np.float32)
 
-    Every stage is split from the mean to full size, with Lloyd iterations at each size. `max_frames` limits the work to
-    a seeded choice of utterances; 0 uses all. Raises `PcodecError` when there are fewer frames than code words.
+
+@numba.njit(cache=True)
+def _rounded(x):
+    """The nearest integer; where the reference converts a number that is not one, it gets the smallest integer."""
+    return -(2**31) if math.isnan(x) or math.isinf(x) else math.floor(0.5 + x)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _quantize_pitch(lags, weights, correlation, fields):
+    """Codes of main pitch, modulation and correlation into columns 1 to 3 (section 5.3).
+
+    A digitally silent packet has no weights; all its quotients are 0 / 0, and the reference's code is 0.
     """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(utterances))
-    ends = np.cumsum([len(utterances[i]) for i in order])
-    keep = order if not max_frames else order[: max(1, np.searchsorted(ends, max_frames, side="right"))]
-    cepstra = [utterances[i][:, FEATURES["cepstrum"]].astype(np.float32) for i in sorted(keep)]
-    frames = sum(map(len, cepstra))
-    if frames < DELTA_WORDS:
-        raise PcodecError(
-            f"{frames} frames ({frames / 100:.0f} s) are too few to train codebooks of {DELTA_WORDS} words"
-        )
-    doublings = 10  # both kinds of book double ten times: 1 -> 1024 and 4 -> 4096
-    with tqdm(total=4 * (doublings * CENTROID_PASSES + FINAL_PASSES), desc="codebooks", mininterval=2) as bar:
-        stages = []
-        residual = np.vstack(cepstra)[:, 1:]
-        for _ in range(3):
-            book = _grow(residual.mean(axis=0, keepdims=True), lambda b, r=residual: _lloyd(r, b), rng, bar)
-            residual = residual - book[_nearest(residual, book)]
-            stages.append(book)
-        stages = np.stack(stages)
-        targets = [_delta_targets(cepstrum, stages) for cepstrum in cepstra if len(cepstrum) > PACKET]
-        targets = [np.vstack(kind) for kind in zip(*targets, strict=True)]
-        start = np.stack([target.mean(axis=0) for target in targets])
-        delta = _grow(start, lambda book: _lloyd_delta(targets, book), rng, bar)
-    return Codebooks(stages, delta)
+    half = np.float32(5.5)
+    for p in range(len(lags)):
+        sw = sx = sxx = sxy = sy = np.float32(0.0)
+        for s in range(len(lags[p])):  # weighted least squares of lag T on x
+            w, x, t = weights[p, s], np.float32(s + 2), np.float32(lags[p, s])
+            sw += w
+            sx += w * x
+            sxx += w * x * x
+            sxy += w * x * t
+            sy += w * t
+        slope = np.float32(0.0)
+        r = max(np.float32(0.0), correlation[p])
+        voiced = r >= VOICED
+        if voiced:
+            slope = (sw * sxy - sx * sy) / (sw * sxx - sx * sx)
+            limit = sy / sw / np.float32(32.0)
+            slope = -limit if -limit > slope else slope
+            slope = limit if limit < slope else slope
+            step = (r - np.float32(VOICED)) / np.float32(0.175)
+        else:
+            step = r / np.float32(0.075)
+        centre = (sy - slope * sx) / sw + half * slope
+        main = 21.0 * math.log2(float(centre / np.float32(LAG_MIN))) if centre > 0 else math.nan
+        fields[p, 1] = min(63, max(0, _rounded(main)))
+        fields[p, 2] = min(3, max(-3, _rounded(np.float32(112.0) * slope / centre))) + 4 if voiced else 0
+        fields[p, 3] = min(3, int(step))  # at r = 1 the reference would send 0: 4 does not fit
 
 
-def _round(x):
-    return np.floor(0.5 + x)
+@numba.njit(cache=True)
+def _quantize_cepstra(cepstra, before, stages, delta, stage_columns, delta_columns, fields):
+    """Codes of the cepstra (P, 4, 18) into columns 0 and 4 to 8 (section 6)."""
+    for p in range(len(cepstra)):
+        frames = cepstra[p]
+        fields[p, 0] = min(63, max(-64, math.floor(0.5 + 4.0 * frames[3, 0]))) + 64
+        _search_stages(frames[3, 1:], stages, stage_columns, fields[p, 4:7])
+        last = _last_frame(fields[p], stages)
+        fields[p, 7] = _search_delta(frames[1], before, last, delta_columns)
+        middle = _middle_frame(fields[p, 7], before, last, delta)
+        fields[p, 8] = _search_interpolation(frames, before, middle, last)
+        before = last
 
 
-def _quantize_pitch(analysis: Analysis):
-    """Codes of main pitch, modulation and correlation, each (P,) (section 5.3)."""
-    x = np.arange(2.0, 10.0)
-    w, y = analysis.weights, analysis.lags.astype(np.float64)
-    sw, sx, sy = w.sum(axis=1), (w * x).sum(axis=1), (w * y).sum(axis=1)
-    sxx, sxy = (w * x * x).sum(axis=1), (w * x * y).sum(axis=1)
-    spread = sw * sxx - sx**2
-    # A silent packet has no weights: flat pitch at the mean of its lags.
-    slope = np.divide(sw * sxy - sx * sy, spread, out=np.zeros_like(sw), where=spread > 1e-9)
-    mean = np.divide(sy, sw, out=y.mean(axis=1), where=sw > 1e-9)
-    centre_x = np.divide(sx, sw, out=np.full_like(sw, x.mean()), where=sw > 1e-9)
-    r = np.maximum(0.0, analysis.correlation)
-    voiced = r >= VOICED
-    slope = np.where(voiced, np.clip(slope, -mean / 32, mean / 32), 0.0)
-    centre = mean - slope * centre_x + 5.5 * slope
-    pitch = np.clip(_round(21 * np.log2(centre / 32)), 0, 63)
-    modulation = np.where(voiced, np.clip(_round(16 * 7 * slope / centre), -3, 3) + 4, 0)
-    correlation = np.where(voiced, np.floor((r - VOICED) / 0.175), np.floor(r / 0.075))
-    return pitch, modulation, np.clip(correlation, 0, 3)
+@numba.njit(cache=True)
+def _dequantize_cepstra(fields, before, stages, delta):
+    """Fields (P, 9) -> cepstra (P, 4, 18) float32."""
+    cepstra = np.empty((len(fields), PACKET, BANDS), dtype=np.float32)
+    for p in range(len(fields)):
+        last = _last_frame(fields[p], stages)
+        middle = _middle_frame(fields[p, 7], before, last, delta)
+        pair = fields[p, 8] + (fields[p, 8] >= FORBIDDEN)
+        cepstra[p, 0] = _interpolate(pair // 3, before, middle)
+        cepstra[p, 1] = middle
+        cepstra[p, 2] = _interpolate(pair % 3, middle, last)
+        cepstra[p, 3] = last
+        before = last
+    return cepstra
 
 
-def _search_stages(targets: np.ndarray, stages: np.ndarray) -> np.ndarray:
-    """M-best search of three additive codebooks: targets (P, 17) -> indices (P, 3) (section 6, step 2)."""
-    residuals = targets.astype(np.float32)[:, None, :]  # (P, survivors, 17)
-    indices = np.zeros((len(targets), 1, 0), dtype=np.int64)
-    rows = np.arange(len(targets))[:, None]
-    for book in stages:
-        distances = ((residuals**2).sum(axis=2, keepdims=True) - 2 * residuals @ book.T) + (book**2).sum(axis=1)
-        flat = distances.reshape(len(targets), -1)
-        best = np.argpartition(flat, SURVIVORS, axis=1)[:, :SURVIVORS]
-        best = np.take_along_axis(best, np.argsort(np.take_along_axis(flat, best, 1), axis=1), 1)
-        parent, word = best // STAGE_WORDS, best % STAGE_WORDS
-        residuals = residuals[rows, parent] - book[word]
-        indices = np.concatenate([indices[rows, parent], word[:, :, None]], axis=2)
-    return indices[:, 0]
+@numba.njit(cache=True)
+def _distances(x, columns, out):
+    """Squared distances of x (D,) to the words in the columns of (D, words)."""
+    out[:] = 0.0
+    for j in range(len(x)):
+        value = x[j]
+        column = columns[j]
+        for w in range(len(out)):
+            difference = value - column[w]
+            out[w] += difference * difference
 
 
-def _sum_stages(vq: np.ndarray, stages: np.ndarray) -> np.ndarray:
-    return sum(stages[i][vq[:, i]].astype(np.float64) for i in range(3))
+@numba.njit(cache=True)
+def _search_stages(target, stages, columns, found):
+    """M-best search of three additive codebooks for a target (17,): three indices into `found` (step 2)."""
+    words = np.zeros((SURVIVORS, STAGES), dtype=np.int64)  # of the best candidates so far, best first
+    kept = 1
+    distances = np.empty(STAGE_WORDS, dtype=np.float32)
+    for stage in range(STAGES):
+        best = np.full(SURVIVORS, np.inf, dtype=np.float32)
+        new = np.zeros((SURVIVORS, STAGES), dtype=np.int64)
+        for k in range(kept):
+            residual = target.copy()
+            for earlier in range(stage):
+                residual -= stages[earlier, words[k, earlier]]
+            _distances(residual, columns[stage], distances)
+            for w in range(STAGE_WORDS):
+                if distances[w] < best[SURVIVORS - 1]:
+                    at = SURVIVORS - 1
+                    while at > 0 and distances[w] < best[at - 1]:
+                        best[at] = best[at - 1]
+                        new[at] = new[at - 1]
+                        at -= 1
+                    best[at] = distances[w]
+                    new[at] = words[k]
+                    new[at, stage] = w
+        words = new
+        kept = SURVIVORS
+    found[:] = words[0]
 
 
-def _predictions(before: np.ndarray, last: np.ndarray) -> list[np.ndarray]:
-    """Four predictions of frame 1, by entry modulo 4."""
-    mean = (before + last) / 2
-    return [mean, mean, before, last]
-
-
-def _search_delta(targets, before, last, book) -> np.ndarray:
-    """Frame 1 (P, 18) -> delta field (P,): index + 4096 when the code word is subtracted (section 6, step 3)."""
-    best = np.full(len(targets), np.inf)
-    field = np.zeros(len(targets), dtype=np.int64)
-    for kind, prediction in enumerate(_predictions(before, last)):
-        words = book[kind::PREDICTORS].astype(np.float64)
-        difference = targets - prediction
-        products = difference @ words.T
-        # min over the sign: |d|^2 - 2 |d.w| + |w|^2
-        distances = (difference**2).sum(axis=1, keepdims=True) - 2 * np.abs(products) + (words**2).sum(axis=1)
-        index = distances.argmin(axis=1)
-        found = np.take_along_axis(distances, index[:, None], 1)[:, 0]
-        negative = np.take_along_axis(products, index[:, None], 1)[:, 0] < 0
-        better = found < best
-        best = np.where(better, found, best)
-        field = np.where(better, PREDICTORS * index + kind + DELTA_WORDS * negative, field)
+@numba.njit(cache=True)
+def _search_delta(target, before, last, columns):
+    """Frame 1 (18,) -> delta field: index, + 4096 when the code word is subtracted (step 3)."""
+    best = np.float32(np.inf)
+    field = 0
+    distances = np.empty(columns.shape[2], dtype=np.float32)
+    for negative in range(2):
+        for kind in range(PREDICTORS):
+            difference = target - _predict(kind, before, last)
+            _distances(-difference if negative else difference, columns[kind], distances)
+            w = distances.argmin()
+            code = PREDICTORS * w + kind + DELTA_WORDS * negative
+            if distances[w] < best or (distances[w] == best and code < field):
+                best = distances[w]
+                field = code
     return field
 
 
-def _frame1(delta, before, last, book) -> np.ndarray:
-    delta = np.asarray(delta)
-    index = delta % DELTA_WORDS
-    sign = np.where(delta >= DELTA_WORDS, -1.0, 1.0)
-    prediction = np.choose((index % PREDICTORS)[:, None], _predictions(before, last))
-    return prediction + sign[:, None] * book[index]
+@numba.njit(cache=True)
+def _search_interpolation(frames, before, middle, last):
+    """Frames 0 and 2 of (4, 18) -> interpolation field: the pair of least squared error that can be sent (step 4)."""
+    best = np.float32(np.inf)
+    field = 0
+    for pair in range(9):
+        first = frames[0] - _interpolate(pair // 3, before, middle)
+        second = frames[2] - _interpolate(pair % 3, middle, last)
+        error = _energy(first) + _energy(second)
+        if pair != FORBIDDEN and error < best:
+            best = error
+            field = pair - (pair > FORBIDDEN)
+    return field
 
 
-def _frames02(code, before, middle, last) -> np.ndarray:
-    """Frames 0 and 2 (P, 2, 18) under interpolation code `code` (section 6, step 4)."""
-    first, second = INTERPOLATIONS[code]
-    frame0 = [(before + middle) / 2, before, middle][first]
-    frame2 = [(middle + last) / 2, middle, last][second]
-    return np.stack([frame0, frame2], axis=1)
+@numba.njit(cache=True)
+def _energy(x):
+    total = np.float32(0.0)
+    for value in x:
+        total += value * value
+    return total
 
 
-def _grow(book, lloyd, rng, bar) -> np.ndarray:
-    """Double `book` ten times by +-0.005 perturbation, refined by `lloyd` after each doubling."""
-    for _ in range(10):
-        book = np.vstack([book, book]) + rng.uniform(-0.005, 0.005, (2 * len(book), book.shape[1])).astype(np.float32)
-        for _ in range(CENTROID_PASSES):
-            book = lloyd(book)
-            bar.update()
-    for _ in range(FINAL_PASSES):
-        book = lloyd(book)
-        bar.update()
-    return book.astype(np.float32)
+@numba.njit(cache=True)
+def _last_frame(fields, stages):
+    """Fields of a packet -> decoded frame 3 (18,)."""
+    frame = np.empty(BANDS, dtype=np.float32)
+    frame[0] = (fields[0] - 64) / 4.0
+    frame[1:] = stages[0, fields[4]] + stages[1, fields[5]] + stages[2, fields[6]]
+    return frame
 
 
-def _nearest(vectors: np.ndarray, book: np.ndarray, either_sign: bool = False, block: int = 16384) -> np.ndarray:
-    """Index of the code word nearest to each vector; with `either_sign` nearest to it or to its negative."""
-    norms = (book**2).sum(axis=1) / 2
-    found = np.empty(len(vectors), dtype=np.int64)
-    for i in range(0, len(vectors), block):
-        products = vectors[i : i + block] @ book.T
-        found[i : i + block] = ((np.abs(products) if either_sign else products) - norms).argmax(axis=1)
-    return found
+@numba.njit(cache=True)
+def _middle_frame(field, before, last, delta):
+    """Delta field -> decoded frame 1 (18,)."""
+    index = field % DELTA_WORDS
+    prediction = _predict(index % PREDICTORS, before, last)
+    return prediction - delta[index] if field >= DELTA_WORDS else prediction + delta[index]
 
 
-def _centroids(vectors, nearest, book) -> np.ndarray:
-    """Mean of the vectors of each cell; a cell without vectors keeps its word."""
-    counts = np.bincount(nearest, minlength=len(book))
-    sums = np.stack([np.bincount(nearest, vectors[:, d], len(book)) for d in range(vectors.shape[1])], axis=1)
-    return np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], book).astype(np.float32)
+@numba.njit(cache=True)
+def _predict(kind, before, last):
+    """Prediction of frame 1 by the kind of code word, its index modulo 4."""
+    return before.copy() if kind == 2 else last.copy() if kind == 3 else np.float32(0.5) * (before + last)
 
 
-def _lloyd(vectors, book) -> np.ndarray:
-    return _centroids(vectors, _nearest(vectors, book), book)
-
-
-def _delta_targets(cepstrum: np.ndarray, stages: np.ndarray) -> list[np.ndarray]:
-    """Cepstrum (T, 18) of an utterance -> four arrays of prediction errors of every frame t + 2 from t and t + 4."""
-    residual = cepstrum[:, 1:].copy()
-    for book in stages:
-        residual -= book[_nearest(residual, book)]
-    coded = np.column_stack([cepstrum[:, 0], cepstrum[:, 1:] - residual])
-    return [cepstrum[2:-2] - prediction for prediction in _predictions(coded[:-4], coded[4:])]
-
-
-def _lloyd_delta(targets, book) -> np.ndarray:
-    new = np.empty_like(book)
-    for kind, vectors in enumerate(targets):
-        words = book[kind::PREDICTORS]
-        nearest = _nearest(vectors, words, either_sign=True)
-        signs = np.where((vectors * words[nearest]).sum(axis=1, keepdims=True) < 0, -1.0, 1.0).astype(np.float32)
-        new[kind::PREDICTORS] = _centroids(signs * vectors, nearest, words)
-    return new
+@numba.njit(cache=True)
+def _interpolate(kind, left, right):
+    return np.float32(0.5) * (left + right) if kind == 0 else left.copy() if kind == 1 else right.copy()

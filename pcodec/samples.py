@@ -24,7 +24,8 @@ from tqdm import tqdm
 from pcodec import PcodecError, audio
 from pcodec.audio import MULAW_TABLE, MULAW_ZERO, mulaw_encode
 from pcodec.backend import torch
-from pcodec.features import FRAME, OFFSET, ORDER, PACKET, analyze_emphasized, lpc_from_cepstrum
+from pcodec.cepstrum import FRAME, ORDER, lpc_from_cepstrum
+from pcodec.features import OFFSET, PACKET, analyze_emphasized
 from pcodec.lpcnet import CONTEXT
 from pcodec.quantizer import Codebooks, quantized_features
 

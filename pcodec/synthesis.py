@@ -17,7 +17,8 @@ import numpy as np
 
 from pcodec import PcodecError, audio
 from pcodec.audio import MULAW_TABLE, MULAW_ZERO, PREEMPHASIS, mulaw_encode
-from pcodec.features import FEATURES, FRAME, OFFSET, ORDER, lpc_from_cepstrum
+from pcodec.cepstrum import FRAME, ORDER, lpc_from_cepstrum
+from pcodec.features import FEATURES, OFFSET
 from pcodec.lpcnet import INPUTS, LEVELS, LPCNet
 
 FLOOR = 0.002  # probability subtracted from every code before drawing: no rare clicks
