@@ -1,17 +1,20 @@
-# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all], make test, make lab, make lint
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all], make test, make bench, make lab, make lint
 PRESET ?= smoke
 CORPUS ?= demo
 CORES ?= all
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: reproduce test lab lint
+.PHONY: reproduce test bench lab lint
 
 reproduce: .venv/installed
 	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)"
 
 test: .venv/installed
 	@$(BIN)/python -m pytest
+
+bench: .venv/installed
+	@$(BIN)/pcodec bench --corpus "$(CORPUS)"
 
 lab: .venv/installed
 	@$(BIN)/jupyter lab notebooks

@@ -28,6 +28,7 @@ Contents: `pack`, `unpack`, `Stream`.
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,26 @@ class Stream:
     @property
     def seconds(self) -> float:
         return self.samples / audio.RATE
+
+    def info(self) -> dict[str, str]:
+        """What `pcodec info` prints: names and texts."""
+        header, updates = 8 * HEADER_BYTES, 8 * (len(self.group) - 1)
+        total = header + updates + 8 * self.packets.size
+        share = 100 * (header + updates) / total
+        sent = len(self.packets) * PACKET_SAMPLES / audio.RATE
+        changes = [f"{self.group[0]} from 0.00 s"]
+        for update, (old, new) in enumerate(pairwise(self.group), start=1):
+            if new != old:
+                changes.append(f"{new} from {update * self.interval * PACKET_SAMPLES / audio.RATE:.2f} s")
+        return {
+            "duration": f"{self.seconds:.3f} s, {self.samples} samples at {audio.RATE} Hz",
+            "packets": f"{len(self.packets)} of {8 * PACKET_BYTES} bits for 40 ms",
+            "codebooks": self.codebooks,
+            "group": f"{', '.join(changes)}; of {self.groups}",
+            "rate": f"{8 * self.packets.size / sent:.0f} b/s in packets, {updates / sent:.1f} b/s in group updates",
+            "overhead": f"{header} bits of header, {updates} bits of group updates, {share:.2f} %",
+            "file": f"{total // 8} bytes, {total / sent:.0f} b/s in all",
+        }
 
     def to_bytes(self) -> bytes:
         """The .plpc file."""

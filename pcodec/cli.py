@@ -1,7 +1,7 @@
-"""The command line: pcodec reproduce | run | download.
+"""The command line: pcodec reproduce | run | download | features | info | bench.
 
-Task: what the Makefile and the workflow call; every failure the user can cause is one line on standard error and exit
-status 1.
+Task: what the Makefile and the workflow call, and the codec's tools for single files; every failure the user can cause
+is one line on standard error and exit status 1.
 
 Contents: `main`.
 """
@@ -24,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         return options.command(options)
     except PcodecError as error:
         print(_line(error), file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that must not be written to
+        print(_line(f"{error.filename}: {error.strerror}" if error.filename else error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -52,6 +55,19 @@ def _parser() -> argparse.ArgumentParser:
     download.add_argument("folder", type=Path, help="a folder called LibriSpeech")
     download.add_argument("subsets", nargs="+", help="dev-clean, train-clean-100, ...")
     download.set_defaults(command=_download)
+
+    features = commands.add_parser("features", help="LPCNet features of an audio file, as npz")
+    features.add_argument("input", type=Path, help="any audio file: WAV, FLAC, OGG ...")
+    features.add_argument("output", type=Path, help="features (frames, 20), columns, lpc, lags, correlation, samples")
+    features.set_defaults(command=_features)
+
+    info = commands.add_parser("info", help="what a .plpc file holds: length, codebooks, groups, rate")
+    info.add_argument("file", type=Path)
+    info.set_defaults(command=_info)
+
+    bench = commands.add_parser("bench", help="speed of the encoder, as a ratio to real time, on one core")
+    bench.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
+    bench.set_defaults(command=_bench)
     return parser
 
 
@@ -103,6 +119,40 @@ def _download(options) -> int:
 
     table = corpus.librispeech(options.folder, download=True, subsets=tuple(options.subsets))
     print(f"{len(table)} utterances, {table.seconds.sum() / 3600:.1f} hours in {options.folder}")
+    return 0
+
+
+def _features(options) -> int:
+    import numpy as np
+
+    from pcodec import audio, features
+
+    samples = audio.read(options.input)
+    analysis = features.analyze(samples)
+    lpc = features.lpc_from_cepstrum(analysis.features[:, features.FEATURES["cepstrum"]])
+    with paths.replacing(options.output) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file, **analysis._asdict(), columns=np.array(features.COLUMNS), lpc=lpc, samples=len(samples),
+        )  # fmt: skip
+    print(f"{options.output}: {len(analysis.features)} frames of 10 ms from {len(samples) / audio.RATE:.2f} s")
+    return 0
+
+
+def _info(options) -> int:
+    from pcodec import bitstream, codebooks
+
+    stream = bitstream.Stream.read(options.file)
+    known = " (shipped with pcodec)" if stream.codebooks == codebooks.Codebooks.shipped().identity else ""
+    for name, value in stream.info().items():
+        print(f"{name:<10} {value}{known if name == 'codebooks' else ''}")
+    return 0
+
+
+def _bench(options) -> int:
+    from pcodec import benchmarks
+
+    for line in benchmarks.report(options.corpus):
+        print(line, flush=True)
     return 0
 
 

@@ -54,7 +54,10 @@ class Codebooks:
 
     @classmethod
     def shipped(cls) -> "Codebooks":
-        """The project's own, trained on the training speakers of a LibriSpeech subset (see `provenance`)."""
+        """The project's own, trained on the training speakers of a LibriSpeech subset (see `provenance`).
+
+        They are those of notebook 03_bitstream with the desktop preset, rounded to float16.
+        """
         return cls.load(SHIPPED)
 
     @classmethod
@@ -167,8 +170,11 @@ def _grow(book, lloyd, rng, bar) -> np.ndarray:
     return book.astype(np.float32)
 
 
-def _nearest(vectors: np.ndarray, book: np.ndarray, either_sign: bool = False, block: int = 16384) -> np.ndarray:
-    """Index of the code word nearest to each vector; with `either_sign` nearest to it or to its negative."""
+def _nearest(vectors: np.ndarray, book: np.ndarray, either_sign: bool = False, block: int = 1024) -> np.ndarray:
+    """Index of the code word nearest to each vector; with `either_sign` nearest to it or to its negative.
+
+    `block` vectors at a time: their products with all words stay in the processor's cache.
+    """
     norms = (book**2).sum(axis=1) / 2
     found = np.empty(len(vectors), dtype=np.int64)
     for i in range(0, len(vectors), block):

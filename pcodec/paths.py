@@ -13,6 +13,8 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
+from pcodec import PcodecError
+
 
 def root() -> Path:
     """Folder that holds results/, figures/, models/ and cache/.
@@ -55,6 +57,8 @@ def notebook(word: str) -> Path:
 def replacing(path: Path):
     """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise."""
     path = Path(path)
+    if path.is_dir():
+        raise PcodecError(f"{path}: is a folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # keeps the suffix, which writers look at
     try:

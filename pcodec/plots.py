@@ -5,7 +5,8 @@ Task: draw what the notebooks computed; nothing is computed here beyond what dra
 Conventions: a function takes a tidy table and `ax=None` (or makes its own panels) and returns the axes it drew on.
 Groups are colours, genders are markers, sizes are line styles, in every figure alike.
 
-Contents: `corpus`, `features`, `embedding_training`, `scores`, `projection`, `groups`, `validation_loss`, `gains`,
+Contents: `corpus`, `features`, `lpc_envelopes`, `bit_allocation`, `quantization`, `decoded_features`,
+`bit_sensitivity`, `rate`, `embedding_training`, `scores`, `projection`, `groups`, `validation_loss`, `gains`,
 `spectrograms`, `objective`.
 """
 
@@ -61,6 +62,86 @@ def spectrogram(samples: np.ndarray, rate: int, ax):
     level = 10 * np.log10(np.maximum(power, 1e-8 * max(power.max(), 1e-12)))
     ax.pcolormesh(times, hertz, level, cmap="magma", rasterized=True)
     ax.set_ylabel("Hz")
+    return ax
+
+
+def lpc_envelopes(table: pd.DataFrame):
+    """LPC envelopes over spectra, a panel per frame. Table: frame, hertz, spectrum, envelope (dB)."""
+    frames = list(table.frame.unique())
+    _, axes = plt.subplots(1, len(frames), figsize=(4 * len(frames), 3), sharey=True, layout="constrained")
+    for ax, frame in zip(axes, frames, strict=True):
+        rows = table[table.frame == frame]
+        ax.plot(rows.hertz, rows.spectrum, linewidth=0.8, label="spectrum of the frame")
+        ax.plot(rows.hertz, rows.envelope, label="1 / |A(f)|")
+        ax.set(title=frame, xlabel="Hz")
+    axes[0].set_ylabel("dB")
+    axes[0].legend(fontsize="small")
+    return axes
+
+
+def bit_allocation(fields: dict[str, int], ax=None):
+    """The 64 bits of a packet in the order in which they are sent. `fields`: name -> bits."""
+    ax = ax or plt.subplots(figsize=(9, 1.5), layout="constrained")[1]
+    start = 0
+    for number, (name, bits) in enumerate(fields.items()):
+        ax.barh(0, bits, left=start, color=f"C{number}", edgecolor="white")
+        ax.text(start + bits / 2, 0, f"{name}\n{bits}", ha="center", va="center", fontsize=7, rotation=90 * (bits < 6))
+        start += bits
+    ax.set(xlim=(0, start), yticks=[], xticks=range(0, start + 1, 8), xlabel="bit of the packet")
+    return ax
+
+
+def quantization(table: pd.DataFrame, ax=None):
+    """Error per coefficient. Table: codebooks, split, feature, rms_error."""
+    ax = ax or plt.subplots(figsize=(8, 3.4), layout="constrained")[1]
+    named = table.assign(codebooks=table.codebooks + ", " + table.split)
+    sns.lineplot(
+        named, x="feature", y="rms_error", hue="codebooks", style="codebooks", markers=True, sort=False, errorbar=None,
+        ax=ax,
+    )  # fmt: skip
+    ax.set(xlabel="", ylabel="rms quantization error")
+    ax.tick_params(axis="x", rotation=60)
+    ax.legend(fontsize="small")
+    return ax
+
+
+def decoded_features(bands: dict[str, np.ndarray], pitch_hz: dict[str, np.ndarray]):
+    """Band log energies (T, 18) before and after coding, one panel each, and the pitch tracks (T,) over each other."""
+    _, axes = plt.subplots(len(bands) + 1, 1, figsize=(8, 6), sharex=True, layout="constrained")
+    shown = np.concatenate(list(bands.values()))
+    for ax, (name, energies) in zip(axes, bands.items(), strict=False):
+        ax.imshow(
+            energies.T, origin="lower", aspect="auto", extent=(0, len(energies) / 100, 0, energies.shape[1]),
+            vmin=shown.min(), vmax=shown.max(),
+        )  # fmt: skip
+        ax.set(title=name, ylabel="band")
+    for number, (name, hertz) in enumerate(pitch_hz.items()):
+        axes[-1].plot(np.arange(len(hertz)) / 100, hertz, ".", markersize=3 - number, label=name)
+    axes[-1].set(ylabel="pitch (Hz)", xlabel="time (s)", xlim=(0, len(shown) / len(bands) / 100))
+    axes[-1].legend(fontsize="small")
+    return axes
+
+
+def bit_sensitivity(table: pd.DataFrame):
+    """What one flipped bit does to cepstrum and pitch. Table: bit, field, rms_cepstrum, rms_octaves."""
+    _, axes = plt.subplots(2, 1, figsize=(9, 4.5), sharex=True, layout="constrained")
+    fields = list(table.field.unique())
+    for number, field in enumerate(fields):
+        rows = table[table.field == field]
+        for ax, column in zip(axes, ("rms_cepstrum", "rms_octaves"), strict=True):
+            ax.bar(rows.bit, rows[column], color=f"C{number}", label=field)
+    axes[0].set_ylabel("rms change of\nthe cepstrum")
+    axes[1].set(ylabel="of the pitch\n(octaves)", xlabel="flipped bit of the packet")
+    axes[0].legend(fontsize=7, ncols=len(fields))
+    return axes
+
+
+def rate(table: pd.DataFrame, ax=None):
+    """Bits per second against duration. Table: seconds, stream, rate."""
+    ax = ax or plt.subplots(figsize=(5.5, 3), layout="constrained")[1]
+    sns.lineplot(table, x="seconds", y="rate", hue="stream", style="stream", errorbar=None, ax=ax)
+    ax.set(xscale="log", xlabel="duration (s)", ylabel="b/s, everything counted")
+    ax.legend(fontsize="small")
     return ax
 
 

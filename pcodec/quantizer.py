@@ -7,7 +7,7 @@ additive codebooks of 17-dimensional vectors code c1..c17 of frame 3, one codebo
 frame 1 relative to its neighbours, frames 0 and 2 are interpolated. Arithmetic is float32 in the reference's order of
 operations, packet after packet: searches come out the same to the bit. Notebook 03_bitstream.
 
-Contents: `quantize`, `dequantize`, `check`, `quantized_features`; `Codebooks` and `train_codebooks` of `pcodec.codebooks`.
+Contents: `quantize`, `dequantize`, `check`, `quantized_features`; `Codebooks`, `train_codebooks` of `pcodec.codebooks`.
 """
 
 import math

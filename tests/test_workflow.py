@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 TINY = """
 grid: {seed: 1, units: [16], C: [2]}
 01_corpus: {held_out: 0.17, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 8}
-02_features: {max_frames: 6000}
+03_bitstream: {max_frames: 6000}
 04_embedding: {updates: 10}
 06_training: {general_updates: 3, extra_updates: 2, batch: 4, sequence: 480, evaluations: 1, evaluation_sequences: 1}
 08_synthesis: {utterances: 1}
