@@ -10,8 +10,8 @@ file is big-endian:
 | --- | --- |
 | 4 | "PLPC" |
 | 1 | version, 1 |
-| 1 | number of groups, 1 to 16; 1 means one decoder for everybody |
-| 1 | index of the first group, from 0 |
+| 1 | number of groups, 1 to 15; 1 means one decoder for everybody |
+| 1 | index of the first group, from 0; 15: not known, the decoder for everybody |
 | 1 | update interval in packets; 0: the group never changes |
 | 4 | number of samples at 16 kHz |
 | 8 | identity of the codebooks |
@@ -22,13 +22,12 @@ A group byte is the index in the upper four bits and its complement in the lower
 picks another group. Its cost is 8 bits per interval: 8 b/s, half a percent, at 25 packets (1 s). The header's 192 bits
 are sent once. Notebook 03_bitstream.
 
-Contents: `pack`, `unpack`, `Stream`.
+Contents: `pack`, `unpack`, `packets_of`, `Stream`, `UNKNOWN`.
 """
 
 import struct
 import zlib
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,8 @@ HEADER = struct.Struct(">4sBBBBI8s")
 CHECKSUM = struct.Struct(">I")
 HEADER_BYTES = HEADER.size + CHECKSUM.size
 PACKET_BYTES = 8
-MOST_GROUPS = 16
+MOST_GROUPS = 15
+UNKNOWN = 15  # in place of a group's index, while nobody can say: silence, the first second of a talk
 MOST_SAMPLES = 2**32 - 1  # 74 hours
 MOST_INTERVAL = 255  # packets
 SHIFTS = np.uint64(64) - np.cumsum(list(FIELDS.values())).astype(np.uint64)  # of each field in the 64-bit word
@@ -78,7 +78,7 @@ class Stream:
     samples: int  # at 16 kHz
     codebooks: str  # identity, 16 hexadecimal digits
     groups: int = 1  # C; 1 means one decoder for everybody
-    group: tuple[int, ...] = (0,)  # index of the first group, then of every update
+    group: tuple[int, ...] = (0,)  # index of the first group, then of every update; UNKNOWN: the decoder for everybody
     interval: int = 0  # packets from update to update; 0: the group never changes
 
     def __post_init__(self):
@@ -98,7 +98,7 @@ class Stream:
                 f"{1 + self.updates(len(self.packets), self.interval)} group indices, got {len(self.group)}"
             )
         for index in self.group:
-            if not 0 <= index < self.groups:
+            if not 0 <= index < self.groups and index != UNKNOWN:
                 raise PcodecError(f"no group {index}: the stream knows {self.groups}, from 0")
 
     @staticmethod
@@ -133,10 +133,12 @@ class Stream:
         total = header + updates + 8 * self.packets.size
         share = 100 * (header + updates) / total
         sent = len(self.packets) * PACKET_SAMPLES / audio.RATE
-        changes = [f"{self.group[0]} from 0.00 s"]
-        for update, (old, new) in enumerate(pairwise(self.group), start=1):
-            if new != old:
-                changes.append(f"{new} from {update * self.interval * PACKET_SAMPLES / audio.RATE:.2f} s")
+        step = self.interval * PACKET_SAMPLES / audio.RATE
+        changes = [
+            f"{'unknown' if index == UNKNOWN else index} from {update * step:.2f} s"
+            for update, index in enumerate(self.group)
+            if update == 0 or index != self.group[update - 1]
+        ]
         return {
             "duration": f"{self.seconds:.3f} s, {self.samples} samples at {audio.RATE} Hz",
             "packets": f"{len(self.packets)} of {8 * PACKET_BYTES} bits for 40 ms",

@@ -77,6 +77,9 @@ def test_file_holds_everything(stream, codebooks):
     for field in dataclasses.fields(Stream):
         assert np.array_equal(getattr(back, field.name), getattr(stream, field.name)), field.name
     assert stream.group_of_packets[[0, 24, 25, 49, 50]].tolist() == [2, 2, 0, 0, 3]
+    unknown = dataclasses.replace(stream, group=(bitstream.UNKNOWN, bitstream.UNKNOWN, 1))
+    assert Stream.from_bytes(unknown.to_bytes()).group == unknown.group
+    assert unknown.info()["group"] == "unknown from 0.00 s, 1 from 2.00 s; of 4"
     plain = dataclasses.replace(stream, groups=1, group=(0,), interval=0)
     assert len(plain.to_bytes()) == 24 + 8 * 51 and (plain.group_of_packets == 0).all()
 
@@ -142,7 +145,7 @@ def test_damage_is_named(stream, tmp_path):
 def test_contradictions_are_refused(stream):
     cases = {
         "no group 4": {"group": (4, 0, 0)},
-        "1 to 16 groups, got 17": {"groups": 17},
+        "1 to 15 groups, got 16": {"groups": 16},
         "3 group indices, got 1": {"group": (0,)},
         "0 to 255 packets, got 256": {"interval": 256},
         "got -1": {"samples": -1},
