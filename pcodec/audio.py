@@ -10,6 +10,7 @@ Contents: `read`, `write`, `probe`, `resample`, `preemphasis`, `mulaw_encode`, `
 """
 
 import math
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def read(path: str | Path) -> np.ndarray:
     with _reading(path) as file:
         announced, rate = file.frames, file.samplerate
         samples = file.read(dtype="float32", always_2d=True)
-    if len(samples) < announced:
+    if len(samples) < announced:  # a FLAC file; for WAV files see _reading
         raise PcodecError(f"{path}: truncated: {len(samples)} of {announced} samples can be read")
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(mono).all():
@@ -99,11 +100,15 @@ MULAW_TABLE = mulaw_decode(np.arange(256, dtype=np.uint8))  # (256,) float32, fo
 def _reading(path):
     """An open sound file whose every failure is a `PcodecError` that names it."""
     if not Path(path).is_file():
-        raise PcodecError(f"{path}: no such file")
+        raise PcodecError(f"{path}: {'is not a file' if Path(path).exists() else 'no such file'}")
     if Path(path).stat().st_size == 0:
         raise PcodecError(f"{path}: zero-length file")
     try:
         with soundfile.SoundFile(path) as file:
+            # A WAV header announces its bytes; programs that write into a pipe announce 0 or the largest number.
+            found = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
+            if found and int(found[2]) < int(found[1]) < 0x7FFF0000:
+                raise PcodecError(f"{path}: truncated: {found[2]} of {found[1]} bytes of samples are there")
             yield file
     except RuntimeError as error:  # soundfile's errors are RuntimeErrors
         raise PcodecError(f"{path}: truncated, damaged or not audio: {' '.join(str(error).split())}") from None

@@ -25,6 +25,7 @@ are sent once. Notebook 03_bitstream.
 Contents: `pack`, `unpack`, `packets_of`, `Stream`, `UNKNOWN`.
 """
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -84,6 +85,10 @@ class Stream:
     def __post_init__(self):
         if not 0 <= self.samples <= MOST_SAMPLES:
             raise PcodecError(f"a stream holds 0 to {MOST_SAMPLES} samples, got {self.samples}")
+        if not re.fullmatch("[0-9a-f]{16}", self.codebooks):
+            raise PcodecError(f"codebooks have an identity of 16 hexadecimal digits, got {self.codebooks!r}")
+        if self.packets.dtype != np.uint8:
+            raise PcodecError(f"packets are bytes, got {self.packets.dtype}")
         if self.packets.shape != (packets_of(self.samples), PACKET_BYTES):
             raise PcodecError(
                 f"{self.samples} samples are {packets_of(self.samples)} packets, got {self.packets.shape}"
@@ -98,7 +103,7 @@ class Stream:
                 f"{1 + self.updates(len(self.packets), self.interval)} group indices, got {len(self.group)}"
             )
         for index in self.group:
-            if not 0 <= index < self.groups and index != UNKNOWN:
+            if index not in range(self.groups) and index != UNKNOWN:
                 raise PcodecError(f"no group {index}: the stream knows {self.groups}, from 0")
 
     @staticmethod
@@ -128,7 +133,7 @@ class Stream:
         return self.samples / audio.RATE
 
     def info(self) -> dict[str, str]:
-        """What `pcodec info` prints: names and texts."""
+        """What `pcodec info` prints: names and texts. Rates are bits per second of the time that the packets last."""
         header, updates = 8 * HEADER_BYTES, 8 * (len(self.group) - 1)
         total = header + updates + 8 * self.packets.size
         share = 100 * (header + updates) / total
@@ -205,7 +210,9 @@ def _group_byte(index: int) -> int:
 
 def _length(header: bytes) -> int:
     """Bytes of the file that a header announces, once it is sure to be one."""
-    if header[: len(MAGIC)] != MAGIC[: len(header)] or not header:
+    if not header:
+        raise PcodecError("empty file")
+    if header[: len(MAGIC)] != MAGIC[: len(header)]:
         raise PcodecError(f"not a .plpc file: it starts with {header[: len(MAGIC)]!r}")
     if len(header) < HEADER_BYTES:
         raise PcodecError(f"truncated: {len(header)} bytes, the header has {HEADER_BYTES}")

@@ -10,6 +10,7 @@ import argparse
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
@@ -28,12 +29,18 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that must not be written to
         print(_line(f"{error.filename}: {error.strerror}" if error.filename else error), file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        print(PREFIX + "no folder for compiled code can be written; set NUMBA_CACHE_DIR to one", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pcodec", description="Personalized neural speech codec")
+    parser.add_argument("--version", action="version", version=f"pcodec {metadata.version('plpcnet')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     reproduce = commands.add_parser("reproduce", help="every notebook of the paper's chain, in order")
@@ -59,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     features = commands.add_parser("features", help="LPCNet features of an audio file, as npz")
     features.add_argument("input", type=Path, help="any audio file: WAV, FLAC, OGG ...")
     features.add_argument("output", type=Path, help="features (frames, 20), columns, lpc, lags, correlation, samples")
+    features.add_argument("--clean", action="store_true", help="the pitch search as meant, not as in the reference")
     features.set_defaults(command=_features)
 
     info = commands.add_parser("info", help="what a .plpc file holds: length, codebooks, groups, rate")
@@ -128,7 +136,9 @@ def _features(options) -> int:
     from pcodec import audio, features
 
     samples = audio.read(options.input)
-    analysis = features.analyze(samples)
+    if options.output.exists() and options.output.samefile(options.input):
+        raise PcodecError(f"{options.output}: would replace the input")
+    analysis = features.analyze(samples, options.clean)
     lpc = features.lpc_from_cepstrum(analysis.features[:, features.FEATURES["cepstrum"]])
     with paths.replacing(options.output) as temporary, open(temporary, "wb") as file:
         np.savez(

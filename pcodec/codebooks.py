@@ -70,7 +70,7 @@ class Codebooks:
                 provenance = json.loads(str(file["provenance"])) if "provenance" in file else {}
                 stages, delta = file["stages"].astype(np.float32), file["delta"].astype(np.float32)
             return cls(stages, delta, provenance)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise PcodecError(f"{path}: no codebooks: {error}") from None
         except PcodecError as error:
             raise PcodecError(f"{path}: {error}") from None
@@ -136,6 +136,7 @@ def train_codebooks(utterances: list[np.ndarray], seed: int = 1, max_frames: int
     ends = np.cumsum([len(utterances[i]) for i in order])
     keep = order if not max_frames else order[: max(1, np.searchsorted(ends, max_frames, side="right"))]
     cepstra = [utterances[i][:, FEATURES["cepstrum"]].astype(np.float32) for i in sorted(keep)]
+    cepstra = [cepstrum for cepstrum in cepstra if len(cepstrum) > PACKET]  # a delta spans five frames
     frames = sum(map(len, cepstra))
     if frames < DELTA_WORDS:
         raise PcodecError(
@@ -150,7 +151,7 @@ def train_codebooks(utterances: list[np.ndarray], seed: int = 1, max_frames: int
             residual = residual - book[_nearest(residual, book)]
             stages.append(book)
         stages = np.stack(stages)
-        targets = [_delta_targets(cepstrum, stages) for cepstrum in cepstra if len(cepstrum) > PACKET]
+        targets = [_delta_targets(cepstrum, stages) for cepstrum in cepstra]
         targets = [np.vstack(kind) for kind in zip(*targets, strict=True)]
         start = np.stack([target.mean(axis=0) for target in targets])
         delta = _grow(start, lambda book: _lloyd_delta(targets, book), rng, bar)

@@ -55,11 +55,17 @@ def notebook(word: str) -> Path:
 
 @contextmanager
 def replacing(path: Path):
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise."""
-    path = Path(path)
-    if path.is_dir():
-        raise PcodecError(f"{path}: is a folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise.
+
+    A link is followed. Raises `PcodecError` where something else than a file is in the way.
+    """
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise PcodecError(f"{path}: is not a file that can be replaced")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise PcodecError(f"{path}: its folder is a file") from None
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # keeps the suffix, which writers look at
     try:
         yield temporary

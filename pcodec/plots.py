@@ -123,15 +123,16 @@ def decoded_features(bands: dict[str, np.ndarray], pitch_hz: dict[str, np.ndarra
 
 
 def bit_sensitivity(table: pd.DataFrame):
-    """What one flipped bit does to cepstrum and pitch. Table: bit, field, rms_cepstrum, rms_octaves."""
-    _, axes = plt.subplots(2, 1, figsize=(9, 4.5), sharex=True, layout="constrained")
+    """What one flipped bit does. Table: bit, field, rms_cepstrum, rms_octaves, rms_correlation."""
+    _, axes = plt.subplots(3, 1, figsize=(9, 5.5), sharex=True, layout="constrained")
     fields = list(table.field.unique())
     for number, field in enumerate(fields):
         rows = table[table.field == field]
-        for ax, column in zip(axes, ("rms_cepstrum", "rms_octaves"), strict=True):
+        for ax, column in zip(axes, ("rms_cepstrum", "rms_octaves", "rms_correlation"), strict=True):
             ax.bar(rows.bit, rows[column], color=f"C{number}", label=field)
     axes[0].set_ylabel("rms change of\nthe cepstrum")
-    axes[1].set(ylabel="of the pitch\n(octaves)", xlabel="flipped bit of the packet")
+    axes[1].set_ylabel("of the pitch\n(octaves)")
+    axes[2].set(ylabel="of the\ncorrelation", xlabel="flipped bit of the packet")
     axes[0].legend(fontsize=7, ncols=len(fields))
     return axes
 

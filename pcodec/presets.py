@@ -29,7 +29,7 @@ def load(name: str) -> dict[str, dict]:
 
     path = _folder() / f"{name}.yaml"
     if not path.exists():
-        raise PcodecError(f"no preset {name!r}; there are {', '.join(names())}")
+        raise PcodecError(f"no preset {name!r} in {_folder()}; there are {', '.join(names()) or 'none'}")
     try:
         preset = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:

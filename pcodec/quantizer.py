@@ -77,7 +77,10 @@ def quantized_features(analysis: Analysis, codebooks: Codebooks) -> np.ndarray:
 
 
 def _start(before) -> np.ndarray:
-    return np.zeros(BANDS, np.float32) if before is None else np.ascontiguousarray(before, dtype=np.float32)
+    before = np.zeros(BANDS, np.float32) if before is None else np.ascontiguousarray(before, dtype=np.float32)
+    if before.shape != (BANDS,):
+        raise PcodecError(f"the frame before must be ({BANDS},), got shape {before.shape}")
+    return before
 
 
 @numba.njit(cache=True)

@@ -44,6 +44,8 @@ def test_bad_files_are_named(tmp_path):
     soundfile.write(whole, np.random.default_rng(1).normal(0, 0.1, 32000), 16000)
     cases = {"missing.wav": None, "zero.wav": b"", "text.wav": b"not audio at all" * 9}
     cases["truncated.flac"] = whole.read_bytes()[: whole.stat().st_size // 2]
+    soundfile.write(tmp_path / "whole.wav", np.zeros(32000), 16000)
+    cases["truncated.wav"] = (tmp_path / "whole.wav").read_bytes()[:30000]
     for name, content in cases.items():
         if content is not None:
             (tmp_path / name).write_bytes(content)
@@ -51,6 +53,14 @@ def test_bad_files_are_named(tmp_path):
         for function in (audio.read, audio.probe):
             with pytest.raises(PcodecError, match=name):
                 function(tmp_path / name)
+
+
+def test_a_wav_file_from_a_pipe_has_no_length(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.full(16000, 0.5), 16000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    (tmp_path / "a.wav").write_bytes(data)
+    assert audio.read(tmp_path / "a.wav") == pytest.approx(np.full(16000, 0.5), abs=1e-4)
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])

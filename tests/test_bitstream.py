@@ -125,7 +125,7 @@ def test_damage_is_named(stream, tmp_path):
     good = stream.to_bytes()
     cases = {
         "not a .plpc file": b"RIFF" + good[4:],
-        "it starts with b''": b"",
+        "empty file": b"",
         "truncated: 10 bytes, the header has 24": good[:10],
         "version 2; this program reads version 1": good[:4] + b"\2" + good[5:],
         "damaged header": good[:9] + b"\x7f" + good[10:],
@@ -150,6 +150,9 @@ def test_contradictions_are_refused(stream):
         "0 to 255 packets, got 256": {"interval": 256},
         "got -1": {"samples": -1},
         "640 samples are 2 packets": {"samples": 640},
+        "16 hexadecimal digits, got 'ab'": {"codebooks": "ab"},
+        "packets are bytes, got int64": {"packets": stream.packets.astype(int)},
+        "no group 1.5": {"group": (1.5, 0, 0)},
     }
     for message, change in cases.items():
         with pytest.raises(PcodecError, match=message):

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import re
 
 import numpy as np
@@ -18,6 +19,10 @@ def test_features_of_a_file(tmp_path, speech, capsys):
         assert file["features"].shape == (104, len(features.COLUMNS)) and file["columns"].tolist() == features.COLUMNS
         assert np.array_equal(file["lpc"], features.lpc_from_cepstrum(file["features"][:, :18]))
         assert file["samples"] == 16000 and file["lags"].shape == (26, 8)
+        lags = file["lags"]
+    assert cli.main(["features", "--clean", str(tmp_path / "in.wav"), str(tmp_path / "out.npz")]) == 0
+    with np.load(tmp_path / "out.npz") as file:
+        assert (file["lags"] != lags).any()
 
 
 def test_features_of_nothing(tmp_path, capsys):
@@ -31,9 +36,19 @@ def test_features_of_nothing(tmp_path, capsys):
 def test_output_that_cannot_be_written(tmp_path, capsys):
     soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
     (tmp_path / "file").write_text("")
-    for output in (tmp_path, tmp_path / "file" / "out.npz"):
+    os.mkfifo(tmp_path / "pipe")
+    before = (tmp_path / "none.wav").read_bytes()
+    for output in (tmp_path, tmp_path / "file" / "out.npz", tmp_path / "pipe", tmp_path / "none.wav"):
         assert cli.main(["features", str(tmp_path / "none.wav"), str(output)]) == 1
-        assert re.fullmatch(rf"pcodec: error: {tmp_path}\S*: [^\n]+\n", capsys.readouterr().err)
+        assert re.fullmatch(rf"pcodec: error: {tmp_path}\S*: [^\n]+\n", capsys.readouterr().err), output
+    assert (tmp_path / "none.wav").read_bytes() == before and (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_is_followed(tmp_path):
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
+    (tmp_path / "link.npz").symlink_to(tmp_path / "target.npz")
+    assert cli.main(["features", str(tmp_path / "none.wav"), str(tmp_path / "link.npz")]) == 0
+    assert (tmp_path / "link.npz").is_symlink() and (tmp_path / "target.npz").is_file()
 
 
 def test_info_reports_length_rate_and_groups(tmp_path, speech, capsys):

@@ -20,12 +20,15 @@ def test_files(tmp_path, codebooks):
     assert (tmp_path / "half.npz").stat().st_size < 0.6 * (tmp_path / "books.npz").stat().st_size
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "books.npz").read_bytes()[:5000])
+    np.save(tmp_path / "array.npy", codebooks.delta)
     np.savez(tmp_path / "small.npz", stages=np.zeros((3, 10, 17)), delta=np.zeros((40, 18)))
-    for name in ("bad.npz", "cut.npz", "small.npz", "missing.npz"):
+    for name in ("bad.npz", "cut.npz", "array.npy", "small.npz", "missing.npz"):
         with pytest.raises(PcodecError, match=name):
             Codebooks.load(tmp_path / name)
     with pytest.raises(PcodecError, match="1000 frames"):
         train_codebooks([np.zeros((1000, 20), dtype=np.float32)])
+    with pytest.raises(PcodecError, match="0 frames"):
+        train_codebooks(2000 * [np.zeros((4, 20), dtype=np.float32)])
 
 
 def test_the_reference_s_source_can_be_read(tmp_path, codebooks):

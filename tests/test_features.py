@@ -147,6 +147,10 @@ def test_bad_signals():
         features.analyze(np.zeros((2, 5)))
     with pytest.raises(PcodecError, match="not numbers"):
         features.analyze(np.array([0.0, np.nan]))
+    with pytest.raises(PcodecError, match=r"floating point in .* got int16"):
+        features.analyze(np.zeros(9, np.int16))
+    with pytest.raises(PcodecError, match="got a peak of 32768"):
+        features.analyze(np.array([0.0, -32768.0]))
 
 
 def test_cache_is_keyed_by_content(tmp_path, monkeypatch, speech):
