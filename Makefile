@@ -1,11 +1,11 @@
-# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all], make test, make bench, make lab, make lint
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all], make test, make bench, make anchors, make lab, make lint
 PRESET ?= smoke
 CORPUS ?= demo
 CORES ?= all
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: reproduce test bench lab lint
+.PHONY: reproduce test bench anchors lab lint
 
 reproduce: .venv/installed
 	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)"
@@ -15,6 +15,11 @@ test: .venv/installed
 
 bench: .venv/installed
 	@$(BIN)/pcodec bench --corpus "$(CORPUS)"
+
+# resemblyzer: its declared dependencies cannot be installed, these can.
+anchors: .venv/installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[anchors]"
+	$(BIN)/python -m pip install -q --no-deps resemblyzer==0.1.4
 
 lab: .venv/installed
 	@$(BIN)/jupyter lab notebooks

@@ -1,60 +1,187 @@
-"""Speaker groups: k-means on the mean embeddings of the training speakers.
+"""Speaker groups: k-means on the mean embeddings of the training speakers, and the classifiers that find a group again.
 
-Task: split all speakers into C exclusive groups of similar voices, and find the group of an unseen utterance by its
-nearest centroid. The codec sends that index; decoders are trained on estimated indices too, so that they are robust
-to wrong ones (Jang et al. 2024).
+Task: split all speakers into C exclusive groups of similar voices, and find the group of an unseen utterance, or of a
+talk while it goes on. The codec sends that index; decoders are trained on estimated indices too, so that they are
+robust to wrong ones (Jang et al. 2024).
 
 Conventions: z is (N, 32), `pcodec.embedding`. Groups are numbered by their number of speakers, largest first, so the
-same clustering always has the same numbers. Notebook 05_groups.
+same clustering always has the same numbers. `UNKNOWN` stands for "nobody can say" (silence, too short): such a signal
+gets the general decoder. Notebook 05_groups.
 
-Contents: `SpeakerGroups`, `speaker_means`.
+Contents: `SpeakerGroups`, `Assignment`, `RunningAssignment`, `speaker_means`, `stability`, `number_of_groups`.
 """
 
+import json
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError, audio, embedding, paths
+from pcodec.backend import torch
+from pcodec.bitstream import UNKNOWN
 
 RESTARTS = 50  # of k-means; the best of them is kept
+SPEECH = 0.25  # s of sound that is not silence, from which on a group is estimated at all
 
 
-@dataclass(frozen=True)
+class Assignment(NamedTuple):
+    """A group's index, or UNKNOWN, and how sure the softmax layer is of it (0 for UNKNOWN)."""
+
+    group: int
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
 class SpeakerGroups:
-    """C groups by their centroids."""
+    """C groups: their centroids, a softmax layer on z that tells them apart, and the encoder that z comes from."""
 
+    encoder: embedding.SpeakerEncoder
     centroids: np.ndarray  # (C, 32) float32
+    weight: np.ndarray  # (C, 32) float32, of the softmax layer
+    bias: np.ndarray  # (C,) float32
 
     @classmethod
-    def fit(cls, means: pd.DataFrame, C: int, seed: int = 1) -> "SpeakerGroups":
-        """Cluster speakers' mean embeddings (`speaker_means`) into C groups with k-means++."""
-        from sklearn.cluster import KMeans
+    def fit(cls, encoder, z: np.ndarray, speakers: list[str], C: int, seed: int = 1) -> "SpeakerGroups":
+        """Groups of the speakers of z (N, 32), N segments of any lengths.
 
+        k-means++ clusters the speakers' means, a speaker counting once; the softmax layer is then trained with
+        cross-entropy to tell from one z in which cluster its speaker is, every speaker having the same weight.
+        """
+        from sklearn.cluster import KMeans
+        from sklearn.linear_model import LogisticRegression
+
+        means = speaker_means(z, speakers)
         if not 2 <= C <= len(means):
             raise PcodecError(
                 f"C = {C} groups need at least 2 groups and {C} training speakers, there are {len(means)}"
             )
-        result = KMeans(C, n_init=RESTARTS, random_state=seed).fit(means.to_numpy())
-        sizes = np.bincount(result.labels_, minlength=C)
-        order = sorted(range(C), key=lambda c: (-sizes[c], tuple(result.cluster_centers_[c])))
-        return cls(result.cluster_centers_[order].astype(np.float32))
+        found = KMeans(C, n_init=RESTARTS, random_state=seed).fit(means.to_numpy(np.float64))
+        sizes = np.bincount(found.labels_, minlength=C)
+        order = sorted(range(C), key=lambda c: (-sizes[c], tuple(found.cluster_centers_[c])))
+        number = pd.Series(np.argsort(order)[found.labels_], index=means.index)
+        shares = 1.0 / pd.Series(speakers).map(pd.Series(speakers).value_counts()).to_numpy()
+        labels = number[list(speakers)].to_numpy()
+        softmax = LogisticRegression(max_iter=2000).fit(z, labels, shares * len(z) / len(means))
+        weight, bias = softmax.coef_, softmax.intercept_
+        if C == 2:  # scikit-learn keeps one row for two classes
+            weight, bias = np.vstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
+        arrays = (found.cluster_centers_[order], weight, bias)
+        return cls(encoder, *(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
 
-    def assign(self, z: np.ndarray) -> np.ndarray:
+    @property
+    def C(self) -> int:
+        return len(self.centroids)
+
+    def nearest(self, z: np.ndarray) -> np.ndarray:
         """Embeddings (N, 32) -> index of the nearest centroid (N,)."""
         return ((np.asarray(z)[:, None] - self.centroids) ** 2).sum(axis=2).argmin(axis=1)
 
-    def save(self, path: str | Path) -> None:
+    def probabilities(self, z: np.ndarray) -> np.ndarray:
+        """Embeddings (N, 32) -> probability of each group by the softmax layer (N, C)."""
+        logits = np.asarray(z) @ self.weight.T + self.bias
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    def assign(self, samples: np.ndarray) -> Assignment:
+        """The group of a signal (samples,) in [-1, 1] at 16 kHz; UNKNOWN when there is hardly any sound in it."""
+        if (~embedding.is_silent(samples)).sum() * embedding.HOP < SPEECH * audio.RATE:
+            return Assignment(UNKNOWN, 0.0)
+        probabilities = self.probabilities(embedding.embed(self.encoder, [embedding.log_mel(samples)]))[0]
+        return Assignment(int(probabilities.argmax()), float(probabilities.max()))
+
+    def save(self, path: str | Path, **provenance) -> None:
+        from safetensors.numpy import save_file
+
+        arrays = {f"encoder.{name}": tensor.numpy() for name, tensor in self.encoder.state_dict().items()}
+        arrays |= {"centroids": self.centroids, "weight": self.weight, "bias": self.bias}
         with paths.replacing(Path(path)) as temporary:
-            np.savez(temporary, centroids=self.centroids)
+            save_file(arrays, temporary, {"provenance": json.dumps(provenance)})
 
     @classmethod
     def load(cls, path: str | Path) -> "SpeakerGroups":
-        with np.load(path) as file:
-            return cls(file["centroids"])
+        """Read what `save` wrote; raises `PcodecError` naming the file otherwise."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "np") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}
+            encoder = embedding.SpeakerEncoder()
+            prefix = "encoder."
+            encoder.load_state_dict(
+                {name.removeprefix(prefix): torch.tensor(arrays[name]) for name in arrays if name.startswith(prefix)}
+            )
+            return cls(encoder.eval(), arrays["centroids"], arrays["weight"], arrays["bias"])
+        except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+            raise PcodecError(f"{path}: no speaker groups: {' '.join(str(error).split())}") from None
+
+
+class RunningAssignment:
+    """The group of a talk while it goes on.
+
+    UNKNOWN until `settle` seconds of sound have been heard; then the group of the last `window` seconds, except that
+    another group must reach `confidence` before it replaces the one that stands.
+    """
+
+    def __init__(self, groups: SpeakerGroups, settle: float = 1.5, window: float = 4.0, confidence: float = 0.8):
+        self.groups, self.settle, self.window, self.confidence = groups, settle, window, confidence
+        self._heard = np.zeros(0, np.float32)
+        self._sound = 0.0  # s
+        self._rest = np.zeros(0, np.float32)  # less than 10 ms that has not been counted
+        self.current = Assignment(UNKNOWN, 0.0)
+
+    def push(self, samples: np.ndarray) -> Assignment:
+        """Hear some more (samples,) of any number; return what stands now."""
+        samples = np.asarray(samples, dtype=np.float32)
+        uncounted = np.concatenate([self._rest, samples])
+        whole = len(uncounted) // embedding.HOP * embedding.HOP
+        self._sound += (~embedding.is_silent(uncounted[:whole])).sum() * embedding.HOP / audio.RATE
+        self._rest = uncounted[whole:]
+        self._heard = np.concatenate([self._heard, samples])[-int(self.window * audio.RATE) :]
+        if self._sound >= self.settle:
+            found = self.groups.assign(self._heard)
+            stands = self.current.group
+            if found.group != UNKNOWN and (stands in (UNKNOWN, found.group) or found.probability >= self.confidence):
+                self.current = found
+        return self.current
 
 
 def speaker_means(z: np.ndarray, speakers: list[str]) -> pd.DataFrame:
-    """Embeddings (N, 32) of utterances -> mean of each speaker, a table indexed by speaker."""
+    """Embeddings (N, 32) of utterances or segments -> mean of each speaker, a table indexed by speaker."""
     return pd.DataFrame(z).groupby(np.asarray(speakers)).mean()
+
+
+def stability(means: pd.DataFrame, C: int, seeds: int = 10) -> pd.DataFrame:
+    """How far k-means finds the same C groups again: adjusted Rand indices of all pairs of `seeds` clusterings.
+
+    Kind "seed" differs in the seed of k-means alone, with as many restarts as `SpeakerGroups.fit`; kind "half" is
+    fitted on a random half of the speakers and assigns all of them. Columns kind, rand. 1 is the same, 0 is chance.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
+    points = means.to_numpy(np.float64)
+    labels = {"seed": [], "half": []}
+    for seed in range(seeds):
+        half = np.random.default_rng(seed).permutation(len(points))[: max(C, len(points) // 2)]
+        for kind, chosen in (("seed", slice(None)), ("half", half)):
+            found = KMeans(C, n_init=RESTARTS, random_state=seed).fit(points[chosen])
+            labels[kind].append(found.predict(points))
+    rows = [(kind, adjusted_rand_score(a, b)) for kind, runs in labels.items() for a, b in combinations(runs, 2)]
+    return pd.DataFrame(rows, columns=["kind", "rand"])
+
+
+def number_of_groups(means: pd.DataFrame, seed: int = 1, most: int = 8) -> pd.DataFrame:
+    """Silhouette (higher: better separated) and inertia of k-means for C = 2 .. `most`: C, silhouette, inertia."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
+    points = means.to_numpy(np.float64)
+    rows = []
+    for C in range(2, min(most, len(points) - 1) + 1):
+        found = KMeans(C, n_init=RESTARTS, random_state=seed).fit(points)
+        rows.append((C, float(silhouette_score(points, found.labels_)), float(found.inertia_)))
+    return pd.DataFrame(rows, columns=["C", "silhouette", "inertia"])

@@ -6,8 +6,8 @@ Conventions: a function takes a tidy table and `ax=None` (or makes its own panel
 Groups are colours, genders are markers, sizes are line styles, in every figure alike.
 
 Contents: `corpus`, `features`, `lpc_envelopes`, `bit_allocation`, `quantization`, `decoded_features`,
-`bit_sensitivity`, `rate`, `embedding_training`, `scores`, `projection`, `groups`, `validation_loss`, `gains`,
-`spectrograms`, `objective`.
+`bit_sensitivity`, `rate`, `embedding_training`, `scores`, `projection`, `groups`, `groups_number`,
+`groups_seconds`, `groups_running`, `validation_loss`, `gains`, `spectrograms`, `objective`.
 """
 
 import matplotlib.pyplot as plt
@@ -149,7 +149,9 @@ def rate(table: pd.DataFrame, ax=None):
 def embedding_training(losses: pd.DataFrame, ax=None):
     """Loss against updates. Table: update, split, loss."""
     ax = ax or plt.subplots(figsize=(5, 3))[1]
-    sns.lineplot(losses, x="update", y="loss", hue="split", errorbar=None, ax=ax)
+    for split, width in (("train", 0.6), ("validation", 2.0)):
+        rows = losses[losses.split == split]
+        ax.plot(rows["update"], rows.loss, linewidth=width, label=split)
     ax.axhline(np.log(2), color="grey", linestyle=":", label="chance")
     ax.set_ylabel("cross-entropy (nats per pair)")
     ax.legend()
@@ -190,6 +192,44 @@ def groups(table: pd.DataFrame):
         projection(rows, "group", ax)
         ax.set_title(method)
     return axes
+
+
+def groups_number(table: pd.DataFrame):
+    """Silhouette and inertia against the number of groups. Table: C, silhouette, inertia."""
+    _, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    for ax, column in zip(axes, ("silhouette", "inertia"), strict=True):
+        ax.plot(table.C, table[column], "o-")
+        ax.set(xlabel="C", ylabel=column, xticks=table.C)
+    return axes
+
+
+def groups_seconds(table: pd.DataFrame, confusion: pd.DataFrame, seconds: float):
+    """How soon a group is known, and what is confused with what after `seconds`.
+
+    Tables: classifier, seconds, split, right; confusion of true (rows) and assigned (columns) groups.
+    """
+    _, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), width_ratios=[3, 2], layout="constrained")
+    sns.lineplot(
+        table, x="seconds", y="right", hue="classifier", style="split", markers=True, errorbar=None, ax=axes[0]
+    )
+    axes[0].set(xlabel="seconds heard", ylabel="share in the true group", ylim=(None, 1.01))
+    axes[0].legend(fontsize="small")
+    sns.heatmap(confusion, annot=True, fmt="d", cmap="Blues", cbar=False, square=True, ax=axes[1])
+    axes[1].set(title=f"unseen speakers, {seconds:g} s", xlabel="assigned group", ylabel="true group")
+    return axes
+
+
+def groups_running(table: pd.DataFrame, turns: list[tuple[float, int]], C: int, ax=None):
+    """The running assignment over time. Table: seconds, group (-1 unknown), probability; turns: (start, true group)."""
+    ax = ax or plt.subplots(figsize=(8, 2.6), layout="constrained")[1]
+    ends = [start for start, _ in turns[1:]] + [table.seconds.max()]
+    for (start, group), end in zip(turns, ends, strict=True):
+        ax.axvspan(start, end, color=group_colour(group), alpha=0.15, linewidth=0)
+    ax.step(table.seconds, table.group, where="post", color="black")
+    ax.scatter(table.seconds, table.group, c=table.probability, cmap="viridis", vmin=1 / C, vmax=1, s=14, zorder=3)
+    ax.set(yticks=range(-1, C), yticklabels=["unknown", *map(str, range(C))], xlabel="time (s)", ylabel="group")
+    ax.set_title("shaded: the talker's true group; dots: how sure the softmax layer is", fontsize="small")
+    return ax
 
 
 def validation_loss(curves: pd.DataFrame):

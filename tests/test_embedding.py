@@ -15,19 +15,48 @@ def mels(demo):
     return {split: of(split) for split in ("train", "validation", "test")}
 
 
-def trained(mels, updates=30):
+def trained(mels, updates=30, **options):
     torch.manual_seed(1)
     encoder = embedding.SpeakerEncoder()
-    losses = embedding.fit(encoder, mels["train"], mels["validation"], updates)
+    settings = {"speakers_per_batch": 16, "seconds": (1.0, 2.0)} | options
+    losses = embedding.fit(encoder, mels["train"], mels["validation"], updates, **settings)
     return encoder, losses
 
 
-def test_log_mel_is_blind_to_level(speech):
+def unseen_error(encoder, mels):
+    unseen, speakers = (mels["validation"][i] + mels["test"][i] for i in (0, 1))
+    z = embedding.embed(encoder, unseen)
+    return embedding.equal_error_rate(embedding.trials(z @ z.T, speakers))[0]
+
+
+def test_log_mel_follows_level_and_the_encoder_does_not(speech):
+    speech = speech + np.random.default_rng(1).normal(0, 0.003, len(speech))  # no digital silence: its log is a floor
     loud, soft = embedding.log_mel(speech), embedding.log_mel(speech / 4)
     assert loud.shape == (1 + len(speech) // 160, 40)
-    assert loud.mean() == pytest.approx(0, abs=1e-4)
-    strong = loud > 0
-    assert np.abs(loud - soft)[strong].mean() < 0.3
+    assert np.median(loud - soft) == pytest.approx(2 * np.log(4), rel=0.02)
+    torch.manual_seed(1)
+    first, second = embedding.embed(embedding.SpeakerEncoder(), [loud, soft])
+    assert np.abs(first - second).max() < 0.05 * np.abs(first).max()
+
+
+def test_at_speed_raises_the_pitch():
+    tone = np.sin(2 * np.pi * 500 * np.arange(16000) / 16000).astype(np.float32)
+    faster = embedding.at_speed(tone, 1.1)
+    assert len(faster) == pytest.approx(16000 / 1.1, abs=2)
+    assert np.abs(np.fft.rfft(faster[1000:11000])).argmax() * 1.6 == pytest.approx(550, abs=2)
+
+
+def test_silence_is_what_lpcnet_calls_silence():
+    quiet = np.full(480, np.sqrt(4999 / 160) / 32768)
+    loud = np.full(480, np.sqrt(5001 / 160) / 32768)
+    assert embedding.is_silent(np.concatenate([quiet, loud, quiet[:100]])).tolist() == [True] * 3 + [False] * 3
+
+
+def test_noise_has_the_asked_level(mels):
+    mel = torch.tensor(np.stack([one[:100] for one in mels["train"][0][:4]]))
+    noisy = embedding.add_noise(mel, np.array([-5.0, 0.0, 10.0, 60.0]), np.random.default_rng(1))
+    added = (noisy.exp() - mel.exp()).sum(dim=(1, 2)) / mel.exp().sum(dim=(1, 2))
+    assert -10 * torch.log10(added).numpy() == pytest.approx([-5.0, 0.0, 10.0, 60.0], abs=0.2)
 
 
 def test_pair_loss_is_equation_1():
@@ -50,23 +79,73 @@ def test_equal_error_rate_of_planted_scores():
     two_sigma = pd.DataFrame({"score": rng.normal(np.where(same, 1.0, -1.0), 1.0), "same": same})
     rate, threshold = embedding.equal_error_rate(two_sigma)
     assert rate == pytest.approx(0.1587, abs=0.012) and threshold == pytest.approx(0.0, abs=0.1)
-    with pytest.raises(PcodecError, match="same speaker and of different"):
-        embedding.equal_error_rate(apart[apart.same])
+    assert embedding.detection_cost(apart) == 0.0
+    assert embedding.detection_cost(apart.assign(score=1.0 * ~same)) == pytest.approx(1.0), "refusing everything"
+    for measure in (embedding.equal_error_rate, embedding.detection_cost):
+        with pytest.raises(PcodecError, match="same speaker and of different"):
+            measure(apart[apart.same])
+
+
+def test_error_rate_of_many_trials_needs_little_memory():
+    """speechbrain alone would take 40 GB for this."""
+    rng = np.random.default_rng(1)
+    same = rng.random(200_000) < 0.1
+    rate, _ = embedding.equal_error_rate(
+        pd.DataFrame({"score": rng.normal(np.where(same, 1.0, -1.0), 1.0), "same": same})
+    )
+    assert rate == pytest.approx(0.1587, abs=0.004)
 
 
 def test_trials_are_all_pairs():
-    table = embedding.trials(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), np.array(["a", "a", "b"]))
+    z = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
+    table = embedding.trials(z @ z.T, np.array(["a", "a", "b"]))
     assert table.score.tolist() == [2.0, 0.0, 0.0] and table.same.tolist() == [True, False, False]
 
 
 def test_training_separates_unseen_speakers_and_repeats(mels):
     encoder, losses = trained(mels)
-    unseen, speakers = (mels["validation"][i] + mels["test"][i] for i in (0, 1))
-    rate, _ = embedding.equal_error_rate(embedding.trials(embedding.embed(encoder, unseen), speakers))
-    assert rate < 0.35, "chance is 0.5"
+    assert unseen_error(encoder, mels) < 0.35, "chance is 0.5"
     again, _ = trained(mels)
-    assert np.array_equal(embedding.embed(again, unseen[:3]), embedding.embed(encoder, unseen[:3]))
+    assert np.array_equal(embedding.embed(again, mels["test"][0][:3]), embedding.embed(encoder, mels["test"][0][:3]))
     assert losses[losses.split == "validation"].loss.iloc[0] == pytest.approx(np.log(2), abs=0.15)
+
+
+def test_a_killed_training_continues_to_the_same_result(mels, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "CHECK_EVERY", 4)
+    whole, losses = trained(mels, updates=10)
+    calls = []
+
+    def killed(z, who):
+        calls.append(None)
+        if len(calls) > 13:  # two validations of four batches each and five updates
+            raise KeyboardInterrupt
+        return pair_loss(z, who)
+
+    pair_loss = embedding.pair_loss
+    monkeypatch.setattr(embedding, "pair_loss", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(mels, updates=10, checkpoint=tmp_path / "c.pt")
+    monkeypatch.setattr(embedding, "pair_loss", pair_loss)
+    resumed, continued = trained(mels, updates=10, checkpoint=tmp_path / "c.pt")
+    pd.testing.assert_frame_equal(continued, losses)
+    assert np.array_equal(embedding.embed(resumed, mels["test"][0][:2]), embedding.embed(whole, mels["test"][0][:2]))
+    _, other = trained(mels, updates=10, checkpoint=tmp_path / "c.pt", seed=2)
+    assert not np.allclose(other.loss.iloc[:5], losses.loss.iloc[:5]), "a checkpoint of another task is not resumed"
+
+
+def test_training_stops_when_it_no_longer_helps(mels, monkeypatch):
+    monkeypatch.setattr(embedding, "CHECK_EVERY", 2)
+    _, losses = trained(mels, updates=40, learning_rate=1e-9, patience=4)
+    assert losses["update"].max() < 40
+
+
+def test_random_segments_leave_out_who_has_too_little():
+    mels = [np.full((n, 40), i, np.float32) for i, n in enumerate((90, 250, 120))]
+    pieces, which = embedding.random_segments(mels, ["a", "b", "b"], 1.0, 5, np.random.default_rng(1))
+    assert pieces.shape == (5, 100, 40) and set(which) <= {1, 2} and (pieces[:, 0, 0] == which).all()
+    pieces, which = embedding.random_segments(mels, ["a", "b", "b"], 9.0, 5, np.random.default_rng(1))
+    assert pieces.shape == (0, 900, 40) and len(which) == 0
+    assert embedding.embed(embedding.SpeakerEncoder(), pieces).shape == (0, 32)
 
 
 def test_weights_survive_a_file(mels, tmp_path):
@@ -76,9 +155,17 @@ def test_weights_survive_a_file(mels, tmp_path):
     assert np.array_equal(z, embedding.embed(encoder, mels["test"][0][:2]))
 
 
-def test_segments_cover_and_keep_short_utterances():
-    pieces, which = embedding.segments([np.zeros((250, 40)), np.zeros((30, 40))], 1.0)
-    assert [len(piece) for piece in pieces] == [100, 100, 30] and which.tolist() == [0, 0, 1]
+def test_compiled_encoder_is_the_trained_one(mels):
+    encoder, _ = trained(mels, updates=2)
+    found = embedding.embed(encoder, mels["test"][0][:3])
+    with torch.no_grad():
+        expected = [encoder(torch.tensor(mel)[None])[0].numpy() for mel in mels["test"][0][:3]]
+    assert found == pytest.approx(np.stack(expected), abs=2e-5)
+
+
+def test_spans_cover_and_keep_short_utterances():
+    found = embedding.spans([np.zeros((250, 40)), np.zeros((30, 40))], 1.0)
+    assert found.tolist() == [[0, 0, 100], [0, 100, 200], [1, 0, 30]]
 
 
 def test_refusals(mels):

@@ -2,40 +2,123 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pcodec import PcodecError
-from pcodec.groups import SpeakerGroups, speaker_means
+from pcodec import PcodecError, audio, embedding
+from pcodec.backend import torch
+from pcodec.bitstream import UNKNOWN
+from pcodec.groups import RunningAssignment, SpeakerGroups, number_of_groups, speaker_means, stability
 
 
 @pytest.fixture
 def planted():
-    """Three clusters of 8, 5 and 3 speakers, far apart."""
+    """Embeddings of three clusters of 8, 5 and 3 speakers, ten segments each, far apart; and the speakers."""
     rng = np.random.default_rng(1)
     centres = np.eye(3, 32) * 5
-    truth = np.repeat([2, 0, 1], [8, 5, 3])
-    return pd.DataFrame(centres[truth] + rng.normal(0, 0.3, (16, 32))), truth
+    people = centres[np.repeat([2, 0, 1], [8, 5, 3])] + rng.normal(0, 0.3, (16, 32))
+    speakers = [f"s{i:02d}" for i in range(16)]
+    z = np.repeat(people, 10, axis=0) + rng.normal(0, 0.3, (160, 32))
+    return z.astype(np.float32), list(np.repeat(speakers, 10))
+
+
+@pytest.fixture(scope="module")
+def by_gender(demo):
+    """Two groups fitted on z that separate the generated voices' genders: an encoder told the genders."""
+    torch.manual_seed(1)
+    encoder = embedding.SpeakerEncoder().eval()
+    rows = demo[demo.split == "train"].groupby("speaker").head(6)
+    mels = [embedding.log_mel(audio.read(path)) for path in rows.path]
+    known = (mels, rows.gender.tolist())
+    embedding.fit(encoder, known, known, 60, 2, 16, seconds=(1.0, 1.5))
+    return SpeakerGroups.fit(encoder, embedding.embed(encoder, mels), rows.gender.tolist(), 2)
+
+
+def fit(planted, C, seed=1):
+    return SpeakerGroups.fit(embedding.SpeakerEncoder(), *planted, C, seed)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_planted_groups_are_found_and_numbered_by_size(planted, seed):
-    means, _ = planted
-    found = SpeakerGroups.fit(means, 3, seed).assign(means.to_numpy())
-    assert found.tolist() == [0] * 8 + [1] * 5 + [2] * 3
+@pytest.mark.parametrize("C", [2, 3])
+def test_planted_groups_are_found_by_both_classifiers_and_numbered_by_size(planted, C, seed):
+    groups = fit(planted, C, seed)
+    expected = np.repeat([0, 1, 2 if C == 3 else 1], [80, 50, 30])
+    assert np.array_equal(groups.nearest(planted[0]), expected)
+    probabilities = groups.probabilities(planted[0])
+    assert np.array_equal(probabilities.argmax(axis=1), expected) and probabilities.sum(axis=1) == pytest.approx(1.0)
 
 
-def test_unseen_go_to_the_nearest(planted, tmp_path):
-    groups = SpeakerGroups.fit(planted[0], 3)
-    groups.save(tmp_path / "g.npz")
-    z = np.zeros((2, 32))
-    z[0, 1], z[1, 2] = 4.0, 9.0  # near the clusters of 3 and of 8 speakers
-    assert SpeakerGroups.load(tmp_path / "g.npz").assign(z).tolist() == [2, 0]
-
-
-def test_a_speaker_counts_once():
-    z = np.array([[0.0], [2.0], [8.0]])
-    assert speaker_means(z, ["b", "b", "a"])[0].to_dict() == {"a": 8.0, "b": 1.0}
+def test_every_speaker_has_the_same_weight(planted):
+    """A speaker with a thousand segments moves neither means nor the softmax layer's balance."""
+    z, speakers = planted
+    many = np.repeat(z[:10], 100, axis=0), speakers[:10] * 100
+    groups = SpeakerGroups.fit(embedding.SpeakerEncoder(), np.vstack([many[0], z[10:]]), many[1] + speakers[10:], 3)
+    assert groups.probabilities(z) == pytest.approx(fit(planted, 3).probabilities(z), abs=0.05)
+    assert speaker_means(np.array([[0.0], [2.0], [8.0]]), ["b", "b", "a"])[0].to_dict() == {"a": 8.0, "b": 1.0}
 
 
 @pytest.mark.parametrize("C", [0, 1, 17])
 def test_impossible_numbers_of_groups(planted, C):
     with pytest.raises(PcodecError, match=f"C = {C} .* there are 16"):
-        SpeakerGroups.fit(planted[0], C)
+        fit(planted, C)
+
+
+def test_unseen_utterances_get_their_group_with_its_probability(by_gender, demo):
+    rows = demo[demo.split != "train"]
+    found = [by_gender.assign(audio.read(path)) for path in rows.path]
+    groups = pd.Series([one.group for one in found])
+    agree = pd.crosstab(groups, rows.gender.to_numpy()).max(axis=1).sum() / len(rows)
+    assert agree > 0.85 and groups.nunique() == 2
+    assert all(0.5 <= one.probability <= 1.0 for one in found)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 399, 3000, 32000])
+def test_silence_and_scraps_are_nobody(by_gender, samples):
+    assert by_gender.assign(np.zeros(samples, np.float32)) == (UNKNOWN, 0.0)
+    if samples < 4000:
+        noise = np.random.default_rng(1).normal(0, 0.1, samples).astype(np.float32)
+        assert by_gender.assign(noise) == (UNKNOWN, 0.0)
+
+
+def test_a_talk_settles_and_follows_a_change_of_talker(by_gender, demo):
+    rows = demo[demo.split == "test"]
+    first, second = (
+        np.concatenate([audio.read(path) for path in rows[rows.speaker == speaker].path[:5]])[: 8 * 16000]
+        for speaker in ("m01", "f08")
+    )
+    expected = [by_gender.assign(one).group for one in (first, second)]
+    assert expected[0] != expected[1]
+    running = RunningAssignment(by_gender)
+    assert running.push(np.zeros(40000, np.float32)).group == UNKNOWN, "silence is nobody"
+    seen = [running.push(first[at : at + 4000]).group for at in range(0, len(first), 4000)]
+    assert set(seen[:4]) == {UNKNOWN} and set(seen[8:]) == {expected[0]}
+    seen = [running.push(second[at : at + 4000]).group for at in range(0, len(second), 4000)]
+    assert seen[0] == expected[0] and set(seen[20:]) == {expected[1]}
+
+
+def test_how_it_is_cut_does_not_matter_to_what_is_heard(by_gender, demo):
+    signal = audio.read(demo[demo.split == "test"].path.iloc[0])
+    whole, cut = RunningAssignment(by_gender), RunningAssignment(by_gender)
+    for at in range(0, len(signal), 77):
+        now = cut.push(signal[at : at + 77])
+    assert now == whole.push(signal)
+
+
+def test_stability_of_planted_and_of_made_up_groups(planted):
+    means = speaker_means(*planted)
+    rand = stability(means, 3, seeds=4).groupby("kind").rand.mean()
+    assert rand["seed"] == 1.0 and rand["half"] > 0.75
+    noise = pd.DataFrame(np.random.default_rng(1).normal(size=(60, 32)))
+    assert stability(noise, 3, seeds=4).query("kind == 'half'").rand.mean() < 0.4
+    numbers = number_of_groups(means).set_index("C")
+    assert numbers.silhouette.idxmax() == 3 and numbers.index.tolist() == list(range(2, 9))
+
+
+def test_files(planted, tmp_path):
+    groups = fit(planted, 3)
+    groups.save(tmp_path / "g.safetensors", seed=1)
+    back = SpeakerGroups.load(tmp_path / "g.safetensors")
+    assert np.array_equal(back.probabilities(planted[0]), groups.probabilities(planted[0]))
+    mel = np.random.default_rng(1).normal(size=(50, 40)).astype(np.float32)
+    assert np.array_equal(embedding.embed(back.encoder, [mel]), embedding.embed(groups.encoder, [mel]))
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    for name in ("bad.safetensors", "missing.safetensors"):
+        with pytest.raises(PcodecError, match=name):
+            SpeakerGroups.load(tmp_path / name)
