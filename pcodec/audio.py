@@ -5,7 +5,7 @@ Task: whatever the file's format, rate or channels, the rest of the project sees
 Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
 are meant. Mu-law codes are 0..255, code 128 is zero.
 
-Contents: `read`, `write`, `probe`, `resample`, `preemphasis`, `mulaw_encode`, `mulaw_decode`,
+Contents: `read`, `write`, `probe`, `checked`, `resample`, `preemphasis`, `mulaw_encode`, `mulaw_decode`,
 `MULAW_TABLE`, `MULAW_ZERO`.
 """
 
@@ -23,6 +23,7 @@ from pcodec import PcodecError, paths
 RATE = 16000  # Hz
 SCALE = 32768.0  # int16 steps in 1.0
 PREEMPHASIS = 0.85  # 1 - 0.85 z^-1 (specification section 1)
+LOUDEST = 1000.0  # times full scale
 SUFFIXES = (".wav", ".flac", ".ogg")
 
 
@@ -60,6 +61,23 @@ def write(path: str | Path, samples: np.ndarray) -> None:
     pcm = np.clip(np.floor(np.asarray(samples, dtype=np.float64) * SCALE + 0.5), -32768, 32767).astype(np.int16)
     with paths.replacing(Path(path)) as temporary:
         soundfile.write(temporary, pcm, RATE)
+
+
+def checked(samples: np.ndarray) -> np.ndarray:
+    """`samples` as an array, if they are a signal: (samples,), floating point, finite, in [-1, 1] or near it.
+
+    Raises `PcodecError` otherwise; peaks over `LOUDEST` mean another unit.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim != 1:
+        raise PcodecError(f"a signal must have one dimension (samples,), got shape {samples.shape}")
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise PcodecError(f"a signal is floating point in [-1, 1], got {samples.dtype}")
+    if not np.isfinite(samples).all():
+        raise PcodecError("a signal holds values that are not numbers")
+    if len(samples) and np.abs(samples).max() > LOUDEST:
+        raise PcodecError(f"a signal is expected in [-1, 1], got a peak of {np.abs(samples).max():g}")
+    return samples
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:

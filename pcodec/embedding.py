@@ -15,6 +15,7 @@ Contents: `log_mel`, `at_speed`, `is_silent`, `SpeakerEncoder`, `fit`, `pair_los
 import functools
 import json
 import math
+import pickle
 import zlib
 from pathlib import Path
 
@@ -41,9 +42,10 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
 
     Raises `PcodecError` for less than one window.
     """
+    samples = audio.checked(samples)
     if len(samples) < WINDOW:
         raise PcodecError(f"{len(samples)} samples are too short for a speaker embedding, {WINDOW} are needed")
-    mel = _mel_spectrogram()(torch.tensor(np.asarray(samples), dtype=torch.float32)).T
+    mel = _mel_spectrogram()(torch.tensor(samples, dtype=torch.float32)).T
     return torch.log(mel + FLOOR).numpy()
 
 
@@ -80,10 +82,15 @@ class SpeakerEncoder(torch.nn.Module):
 
     @classmethod
     def load(cls, path: str | Path) -> "SpeakerEncoder":
+        """Raises `PcodecError` naming the file if it is missing or not an encoder."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         encoder = cls()
-        encoder.load_state_dict(load_file(path))
+        try:
+            encoder.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise PcodecError(f"{path}: no speaker encoder: {' '.join(str(error).split())}") from None
         return encoder.eval()
 
 
@@ -113,16 +120,24 @@ def fit(
         if len(set(speakers)) < 2:
             raise PcodecError(f"pairs need at least two {name} speakers, there are {len(set(speakers))}")
     levelled = np.concatenate([mel - mel.mean() for mel in train[0]])
+    if not np.isfinite(levelled).all():
+        raise PcodecError("a training log-mel holds values that are not numbers")
     encoder.mean.copy_(torch.from_numpy(levelled.mean(axis=0)))
     encoder.scale.copy_(torch.from_numpy(levelled.std(axis=0) + 1e-3))
     optimizer = torch.optim.Adam(encoder.parameters(), lr=learning_rate)
     held_out_rng = np.random.default_rng([seed, 1])
     held_out = [_batch(*validation, 32, 4, sum(seconds) / 2, held_out_rng) for _ in range(4)]
     settings = (updates, speakers_per_batch, segments_per_speaker, learning_rate, seconds, noise_db, patience, seed)
-    task = (settings, len(levelled), zlib.crc32(levelled[::100].tobytes()), tuple(validation[1]))
+    heard = zlib.crc32(levelled[::100].tobytes())
+    for mel in validation[0]:
+        heard = zlib.crc32(mel[::100].tobytes(), heard)
+    task = (settings, len(levelled), heard, tuple(train[1]), tuple(validation[1]))
     rows, first, best, kept, best_update = [], -1, np.inf, None, 0
     if checkpoint is not None and checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=False)
+        try:
+            state = torch.load(checkpoint, weights_only=False)
+        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+            raise PcodecError(f"{checkpoint}: damaged; delete it to train anew ({error})") from None
         if state["task"] == task:
             encoder.load_state_dict(state["encoder"])
             optimizer.load_state_dict(state["optimizer"])
@@ -271,6 +286,8 @@ def _positive_and_negative(trials):
     """
     if trials.same.nunique() < 2:
         raise PcodecError("an error rate needs trials of the same speaker and of different speakers")
+    if not np.isfinite(trials.score).all():
+        raise PcodecError("trials hold scores that are not numbers")
     scores, same = trials.score.to_numpy(np.float64), trials.same.to_numpy(copy=True)
     step = max(np.ptp(scores), 1e-12) / LEVELS
     rounded = torch.tensor(scores.min() + step * np.rint((scores - scores.min()) / step), dtype=torch.float32)

@@ -25,7 +25,6 @@ VERSION = 2  # raise it when the analysis changes: cached features are kept by c
 
 PACKET = 4  # frames
 PACKET_SAMPLES = PACKET * FRAME
-LOUDEST = 1000.0  # times full scale; beyond that a signal has another unit
 BLOCK = 64  # packets analysed at a time: bounds the memory for signals of hours
 
 FEATURES = {"cepstrum": slice(0, BANDS), "pitch": BANDS, "correlation": BANDS + 1}
@@ -68,15 +67,7 @@ def stream(samples: np.ndarray, state: State | None = None, last: bool = False) 
     Start with no state. `last` ends the stream: zeros are appended until every sample belongs to a frame. Any cutting
     of a signal gives the same features as `analyze`, bit for bit.
     """
-    samples = np.asarray(samples)
-    if samples.ndim != 1:
-        raise PcodecError(f"a signal must have one dimension (samples,), got shape {samples.shape}")
-    if not np.issubdtype(samples.dtype, np.floating):
-        raise PcodecError(f"a signal is floating point in [-1, 1], got {samples.dtype}")
-    if not np.isfinite(samples).all():
-        raise PcodecError("a signal holds values that are not numbers")
-    if len(samples) and np.abs(samples).max() > LOUDEST:
-        raise PcodecError(f"a signal is expected in [-1, 1], got a peak of {np.abs(samples).max():g}")
+    samples = audio.checked(samples)
     state = state or State()
     scaled = samples.astype(np.float32) * np.float32(audio.SCALE)
     emphasized = audio.preemphasis(scaled, state.last)

@@ -25,6 +25,7 @@ from pcodec.backend import torch
 from pcodec.bitstream import UNKNOWN
 
 RESTARTS = 50  # of k-means; the best of them is kept
+STEP = 4000  # samples, 0.25 s, from one look of the running assignment to the next
 SPEECH = 0.25  # s of sound that is not silence, from which on a group is estimated at all
 
 
@@ -49,12 +50,17 @@ class SpeakerGroups:
         """Groups of the speakers of z (N, 32), N segments of any lengths.
 
         k-means++ clusters the speakers' means, a speaker counting once; the softmax layer is then trained with
-        cross-entropy to tell from one z in which cluster its speaker is, every speaker having the same weight.
+        cross-entropy (and scikit-learn's usual L2 penalty) to tell from one z in which cluster its speaker is, every
+        speaker having the same weight.
         """
         from sklearn.cluster import KMeans
         from sklearn.linear_model import LogisticRegression
 
         means = speaker_means(z, speakers)
+        if 2 <= C <= len(means) and (distinct := len(means.drop_duplicates())) < C:
+            raise PcodecError(
+                f"C = {C} groups need as many different voices, the {len(means)} speakers have {distinct}"
+            )
         if not 2 <= C <= len(means):
             raise PcodecError(
                 f"C = {C} groups need at least 2 groups and {C} training speakers, there are {len(means)}"
@@ -88,6 +94,7 @@ class SpeakerGroups:
 
     def assign(self, samples: np.ndarray) -> Assignment:
         """The group of a signal (samples,) in [-1, 1] at 16 kHz; UNKNOWN when there is hardly any sound in it."""
+        samples = audio.checked(samples)
         if (~embedding.is_silent(samples)).sum() * embedding.HOP < SPEECH * audio.RATE:
             return Assignment(UNKNOWN, 0.0)
         probabilities = self.probabilities(embedding.embed(self.encoder, [embedding.log_mel(samples)]))[0]
@@ -114,37 +121,46 @@ class SpeakerGroups:
             encoder.load_state_dict(
                 {name.removeprefix(prefix): torch.tensor(arrays[name]) for name in arrays if name.startswith(prefix)}
             )
-            return cls(encoder.eval(), arrays["centroids"], arrays["weight"], arrays["bias"])
+            centroids, weight, bias = (arrays[name] for name in ("centroids", "weight", "bias"))
+            if not centroids.shape == weight.shape == (len(bias), embedding.UNITS) or bias.ndim != 1:
+                raise ValueError(f"shapes {centroids.shape}, {weight.shape}, {bias.shape}")
+            if not all(np.isfinite(array).all() for array in arrays.values()):
+                raise ValueError("values that are not numbers")
+            return cls(encoder.eval(), centroids, weight, bias)
         except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise PcodecError(f"{path}: no speaker groups: {' '.join(str(error).split())}") from None
 
 
 class RunningAssignment:
-    """The group of a talk while it goes on.
+    """The group of a talk while it goes on, looked at anew every quarter of a second.
 
     UNKNOWN until `settle` seconds of sound have been heard; then the group of the last `window` seconds, except that
-    another group must reach `confidence` before it replaces the one that stands.
+    another group must reach `confidence` before it replaces the one that stands, and silence changes nothing.
     """
 
     def __init__(self, groups: SpeakerGroups, settle: float = 1.5, window: float = 4.0, confidence: float = 0.8):
+        if not SPEECH <= settle <= window or not 0.0 <= confidence <= 1.0:
+            raise PcodecError(
+                f"settle {settle} s must lie between {SPEECH} s and the window, {window} s; confidence {confidence} "
+                "between 0 and 1"
+            )
         self.groups, self.settle, self.window, self.confidence = groups, settle, window, confidence
         self._heard = np.zeros(0, np.float32)
+        self._waiting = np.zeros(0, np.float32)  # less than a step
         self._sound = 0.0  # s
-        self._rest = np.zeros(0, np.float32)  # less than 10 ms that has not been counted
         self.current = Assignment(UNKNOWN, 0.0)
 
     def push(self, samples: np.ndarray) -> Assignment:
-        """Hear some more (samples,) of any number; return what stands now."""
-        samples = np.asarray(samples, dtype=np.float32)
-        uncounted = np.concatenate([self._rest, samples])
-        whole = len(uncounted) // embedding.HOP * embedding.HOP
-        self._sound += (~embedding.is_silent(uncounted[:whole])).sum() * embedding.HOP / audio.RATE
-        self._rest = uncounted[whole:]
-        self._heard = np.concatenate([self._heard, samples])[-int(self.window * audio.RATE) :]
-        if self._sound >= self.settle:
-            found = self.groups.assign(self._heard)
+        """Hear some more (samples,) of any number; return what stands now. How a talk is cut makes no difference."""
+        self._waiting = np.concatenate([self._waiting, audio.checked(samples).astype(np.float32)])
+        while len(self._waiting) >= STEP:
+            step, self._waiting = self._waiting[:STEP], self._waiting[STEP:]
+            self._heard = np.concatenate([self._heard, step])[-int(self.window * audio.RATE) :]
+            self._sound += (~embedding.is_silent(step)).sum() * embedding.HOP / audio.RATE
+            found = self.groups.assign(self._heard) if self._sound >= self.settle else self.current
             stands = self.current.group
-            if found.group != UNKNOWN and (stands in (UNKNOWN, found.group) or found.probability >= self.confidence):
+            sure = stands in (UNKNOWN, found.group) or found.probability >= self.confidence
+            if found.group != UNKNOWN and sure:
                 self.current = found
         return self.current
 
@@ -181,7 +197,7 @@ def number_of_groups(means: pd.DataFrame, seed: int = 1, most: int = 8) -> pd.Da
 
     points = means.to_numpy(np.float64)
     rows = []
-    for C in range(2, min(most, len(points) - 1) + 1):
+    for C in range(2, min(most, len(means.drop_duplicates()) - 1) + 1):
         found = KMeans(C, n_init=RESTARTS, random_state=seed).fit(points)
         rows.append((C, float(silhouette_score(points, found.labels_)), float(found.inertia_)))
     return pd.DataFrame(rows, columns=["C", "silhouette", "inertia"])

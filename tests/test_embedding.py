@@ -96,6 +96,11 @@ def test_error_rate_of_many_trials_needs_little_memory():
     assert rate == pytest.approx(0.1587, abs=0.004)
 
 
+def test_scores_that_are_not_numbers_are_no_scores():
+    with pytest.raises(PcodecError, match="not numbers"):
+        embedding.equal_error_rate(pd.DataFrame({"score": [np.nan, 1.0], "same": [True, False]}))
+
+
 def test_trials_are_all_pairs():
     z = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
     table = embedding.trials(z @ z.T, np.array(["a", "a", "b"]))
@@ -129,6 +134,13 @@ def test_a_killed_training_continues_to_the_same_result(mels, tmp_path, monkeypa
     resumed, continued = trained(mels, updates=10, checkpoint=tmp_path / "c.pt")
     pd.testing.assert_frame_equal(continued, losses)
     assert np.array_equal(embedding.embed(resumed, mels["test"][0][:2]), embedding.embed(whole, mels["test"][0][:2]))
+    swapped = mels | {"train": (mels["train"][0], mels["train"][1][::-1])}
+    _, other = trained(swapped, updates=10, checkpoint=tmp_path / "c.pt")
+    assert not np.allclose(other.loss.iloc[:5], losses.loss.iloc[:5])
+    (tmp_path / "c.pt").write_bytes(b"PK half")
+    with pytest.raises(PcodecError, match=r"c\.pt: damaged"):
+        trained(mels, updates=10, checkpoint=tmp_path / "c.pt")
+    (tmp_path / "c.pt").unlink()
     _, other = trained(mels, updates=10, checkpoint=tmp_path / "c.pt", seed=2)
     assert not np.allclose(other.loss.iloc[:5], losses.loss.iloc[:5]), "a checkpoint of another task is not resumed"
 
@@ -153,6 +165,10 @@ def test_weights_survive_a_file(mels, tmp_path):
     encoder.save(tmp_path / "e.safetensors", seed=1)
     z = embedding.embed(embedding.SpeakerEncoder.load(tmp_path / "e.safetensors"), mels["test"][0][:2])
     assert np.array_equal(z, embedding.embed(encoder, mels["test"][0][:2]))
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    for name in ("bad.safetensors", "missing.safetensors"):
+        with pytest.raises(PcodecError, match=name):
+            embedding.SpeakerEncoder.load(tmp_path / name)
 
 
 def test_compiled_encoder_is_the_trained_one(mels):

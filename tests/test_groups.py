@@ -60,6 +60,13 @@ def test_impossible_numbers_of_groups(planted, C):
         fit(planted, C)
 
 
+def test_voices_that_are_all_the_same_make_no_groups():
+    z, speakers = np.repeat(np.eye(2, 32, dtype=np.float32), 5, axis=0), list("abcdefghij")
+    with pytest.raises(PcodecError, match="the 10 speakers have 2"):
+        SpeakerGroups.fit(embedding.SpeakerEncoder(), z, speakers, 3)
+    assert len(number_of_groups(speaker_means(z, speakers))) == 0
+
+
 def test_unseen_utterances_get_their_group_with_its_probability(by_gender, demo):
     rows = demo[demo.split != "train"]
     found = [by_gender.assign(audio.read(path)) for path in rows.path]
@@ -93,12 +100,29 @@ def test_a_talk_settles_and_follows_a_change_of_talker(by_gender, demo):
     assert seen[0] == expected[0] and set(seen[20:]) == {expected[1]}
 
 
-def test_how_it_is_cut_does_not_matter_to_what_is_heard(by_gender, demo):
-    signal = audio.read(demo[demo.split == "test"].path.iloc[0])
+@pytest.mark.parametrize("end", [0, 4 * 16000])
+def test_how_a_talk_is_cut_does_not_matter(by_gender, demo, end):
+    signal = np.concatenate([audio.read(demo[demo.split == "test"].path.iloc[0]), np.zeros(end, np.float32)])
     whole, cut = RunningAssignment(by_gender), RunningAssignment(by_gender)
     for at in range(0, len(signal), 77):
         now = cut.push(signal[at : at + 77])
-    assert now == whole.push(signal)
+    assert now == whole.push(signal) and now.group != UNKNOWN
+
+
+def test_signals_that_are_none_are_refused(by_gender):
+    running = RunningAssignment(by_gender)
+    for bad, match in (
+        (np.array([0.0, np.nan]), "not numbers"),
+        (np.zeros(9, np.int16), "int16"),
+        (np.zeros((9, 2)), r"\(9, 2\)"),
+    ):
+        for function in (by_gender.assign, running.push):
+            with pytest.raises(PcodecError, match=match):
+                function(bad)
+    assert running.push(np.zeros(8000)).group == UNKNOWN, "what was refused is not heard"
+    for settings in ({"window": 0.0}, {"settle": 9.0}, {"confidence": 2.0}):
+        with pytest.raises(PcodecError, match="must lie between"):
+            RunningAssignment(by_gender, **settings)
 
 
 def test_stability_of_planted_and_of_made_up_groups(planted):
@@ -119,6 +143,10 @@ def test_files(planted, tmp_path):
     mel = np.random.default_rng(1).normal(size=(50, 40)).astype(np.float32)
     assert np.array_equal(embedding.embed(back.encoder, [mel]), embedding.embed(groups.encoder, [mel]))
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
-    for name in ("bad.safetensors", "missing.safetensors"):
+    SpeakerGroups(groups.encoder, groups.centroids[:2], groups.weight, groups.bias).save(tmp_path / "c.safetensors")
+    SpeakerGroups(groups.encoder, groups.centroids, groups.weight * np.nan, groups.bias).save(
+        tmp_path / "n.safetensors"
+    )
+    for name in ("bad.safetensors", "missing.safetensors", "c.safetensors", "n.safetensors"):
         with pytest.raises(PcodecError, match=name):
             SpeakerGroups.load(tmp_path / name)
