@@ -130,6 +130,7 @@ class Stream:
 
     @property
     def seconds(self) -> float:
+        """Duration of the signal, in s."""
         return self.samples / audio.RATE
 
     def info(self) -> dict[str, str]:
@@ -188,6 +189,7 @@ class Stream:
         return cls(packets, samples, identity.hex(), groups, (group, *map(int, indices)), interval)
 
     def write(self, path: str | Path) -> None:
+        """Write the .plpc file; it appears when it is whole."""
         with paths.replacing(Path(path)) as temporary:
             temporary.write_bytes(self.to_bytes())
 

@@ -62,7 +62,9 @@ class Codebooks:
 
     @classmethod
     def load(cls, path: str | Path) -> "Codebooks":
-        """Read codebooks that `save` wrote, or an npz of the original ones under their names (ceps_codebook1, ...)."""
+        """Read codebooks that `save` wrote, or the original ones: the reference's ceps_codebooks.c, or its npz."""
+        if Path(path).suffix == ".c":
+            return cls.from_c_source(path)
         try:
             with np.load(path) as file:
                 if "ceps_codebook1" in file:

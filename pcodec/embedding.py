@@ -8,8 +8,8 @@ positions and the spacing of low harmonics, which tell voices apart, are resolve
 encoder removes the utterance's mean level, because a recording gain is not a voice. z is the mean of the last layer
 over time: every frame counts the same, whatever the length. Notebook 04_embedding.
 
-Contents: `log_mel`, `at_speed`, `is_silent`, `SpeakerEncoder`, `fit`, `pair_loss`, `add_noise`, `embed`, `spans`,
-`random_segments`, `trials`, `equal_error_rate`, `detection_cost`.
+Contents: `log_mel`, `at_speed`, `is_silent`, `SpeakerEncoder`, `fit`, `pair_loss`, `add_noise`, `embed`, `as_columns`,
+`from_columns`, `random_segments`.
 """
 
 import functools
@@ -33,7 +33,6 @@ HOP = 160  # samples, 10 ms
 WINDOW = 400  # samples, 25 ms
 FLOOR = 1e-6  # added to mel energies of signals in [-1, 1] before the logarithm
 SILENCE = 5000.0 / audio.SCALE**2  # energy of 10 ms under which LPCNet calls it silence (specification section 9)
-LEVELS = 2000  # of scores, for error rates
 CHECK_EVERY = 50  # updates from one validation to the next, with which a checkpoint is written
 
 
@@ -50,7 +49,7 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
 
 
 def at_speed(samples: np.ndarray, factor: float) -> np.ndarray:
-    """The signal played `factor` times as fast: pitch, formants and tempo rise together, a new voice."""
+    """Signal (samples,) -> the same `factor` times as fast: pitch, formants and tempo rise together, a new voice."""
     return audio.resample(samples, round(audio.RATE * factor))
 
 
@@ -223,18 +222,14 @@ def embed(encoder: SpeakerEncoder, mels: list[np.ndarray] | np.ndarray) -> np.nd
     return z
 
 
-def spans(mels: list[np.ndarray], seconds: float) -> np.ndarray:
-    """Cut utterances into pieces of `seconds`: (N, 3) int, utterance, first frame, frame after the last.
+def as_columns(z: np.ndarray) -> pd.DataFrame:
+    """z (N, 32) -> table with columns z0 .. z31, as notebooks hand it on."""
+    return pd.DataFrame(z, columns=[f"z{i}" for i in range(UNITS)])
 
-    An utterance shorter than two pieces gives what it has: one piece, or itself.
-    """
-    size = int(seconds * audio.RATE / HOP)
-    rows = [
-        (i, at, min(at + size, len(mel)))
-        for i, mel in enumerate(mels)
-        for at in range(0, max(len(mel) - size, 0) + 1, size)
-    ]
-    return np.array(rows).reshape(-1, 3)
+
+def from_columns(table: pd.DataFrame) -> np.ndarray:
+    """Table with columns z0 .. z31 -> z (N, 32) float32."""
+    return table[[f"z{i}" for i in range(UNITS)]].to_numpy(np.float32)
 
 
 def random_segments(
@@ -251,47 +246,6 @@ def random_segments(
     starts = [rng.integers(len(mels[i]) - size + 1) for i in which]
     pieces = [mels[i][start : start + size] for i, start in zip(which, starts, strict=True)]
     return np.stack(pieces) if pieces else np.zeros((0, size, MELS), np.float32), which
-
-
-def trials(scores: np.ndarray, speakers: np.ndarray) -> pd.DataFrame:
-    """Scores of all pairs (N, N) -> table (score, same) of every pair once, and whether the speakers are the same."""
-    first, second = np.triu_indices(len(scores), 1)
-    speakers = np.asarray(speakers)
-    return pd.DataFrame({"score": scores[first, second], "same": speakers[first] == speakers[second]})
-
-
-def equal_error_rate(trials: pd.DataFrame) -> tuple[float, float]:
-    """Trials -> (rate 0..1 at which false alarms equal misses, threshold on the score), by speechbrain."""
-    from speechbrain.utils.metric_stats import EER
-
-    rate, threshold = EER(*_positive_and_negative(trials))
-    return float(rate), float(threshold)
-
-
-def detection_cost(trials: pd.DataFrame) -> float:
-    """Lowest detection cost (minDCF) of trials over all thresholds, by speechbrain; 1 is that of refusing everything.
-
-    A miss and a false alarm cost the same; one trial in a hundred is of the same speaker.
-    """
-    from speechbrain.utils.metric_stats import minDCF
-
-    share = 0.01
-    return float(minDCF(*_positive_and_negative(trials), c_miss=1.0, c_fa=1.0, p_target=share)[0]) / share
-
-
-def _positive_and_negative(trials):
-    """Scores of same and of different speakers, as tensors, rounded to `LEVELS` of their range.
-
-    speechbrain compares every score with every different score: without rounding that is gigabytes.
-    """
-    if trials.same.nunique() < 2:
-        raise PcodecError("an error rate needs trials of the same speaker and of different speakers")
-    if not np.isfinite(trials.score).all():
-        raise PcodecError("trials hold scores that are not numbers")
-    scores, same = trials.score.to_numpy(np.float64), trials.same.to_numpy(copy=True)
-    step = max(np.ptp(scores), 1e-12) / LEVELS
-    rounded = torch.tensor(scores.min() + step * np.rint((scores - scores.min()) / step), dtype=torch.float32)
-    return rounded[same], rounded[~same]
 
 
 @numba.njit(cache=True, fastmath=True)

@@ -8,7 +8,8 @@ Conventions: z is (N, 32), `pcodec.embedding`. Groups are numbered by their numb
 same clustering always has the same numbers. `UNKNOWN` stands for "nobody can say" (silence, too short): such a signal
 gets the general decoder. Notebook 05_groups.
 
-Contents: `SpeakerGroups`, `Assignment`, `RunningAssignment`, `speaker_means`, `stability`, `number_of_groups`.
+Contents: `SpeakerGroups`, `Assignment`, `RunningAssignment`, `follow`, `speaker_means`, `stability`,
+`number_of_groups`.
 """
 
 import json
@@ -163,6 +164,15 @@ class RunningAssignment:
             if found.group != UNKNOWN and sure:
                 self.current = found
         return self.current
+
+
+def follow(groups: SpeakerGroups, samples: np.ndarray) -> pd.DataFrame:
+    """The running assignment over a signal (samples,): table seconds, group (UNKNOWN or 0 .. C - 1), probability."""
+    running = RunningAssignment(groups)
+    rows = []
+    for start in range(0, len(samples) - STEP + 1, STEP):
+        rows.append(((start + STEP) / audio.RATE, *running.push(samples[start : start + STEP])))
+    return pd.DataFrame(rows, columns=["seconds", "group", "probability"])
 
 
 def speaker_means(z: np.ndarray, speakers: list[str]) -> pd.DataFrame:

@@ -220,13 +220,17 @@ def groups_seconds(table: pd.DataFrame, confusion: pd.DataFrame, seconds: float)
 
 
 def groups_running(table: pd.DataFrame, turns: list[tuple[float, int]], C: int, ax=None):
-    """The running assignment over time. Table: seconds, group (-1 unknown), probability; turns: (start, true group)."""
+    """The running assignment over time. Table: seconds, group, probability; turns: (start, true group) of each talker.
+
+    Any group from C up is "unknown".
+    """
     ax = ax or plt.subplots(figsize=(8, 2.6), layout="constrained")[1]
     ends = [start for start, _ in turns[1:]] + [table.seconds.max()]
     for (start, group), end in zip(turns, ends, strict=True):
         ax.axvspan(start, end, color=group_colour(group), alpha=0.15, linewidth=0)
-    ax.step(table.seconds, table.group, where="post", color="black")
-    ax.scatter(table.seconds, table.group, c=table.probability, cmap="viridis", vmin=1 / C, vmax=1, s=14, zorder=3)
+    shown = table.group.where(table.group < C, -1)
+    ax.step(table.seconds, shown, where="post", color="black")
+    ax.scatter(table.seconds, shown, c=table.probability, cmap="viridis", vmin=1 / C, vmax=1, s=14, zorder=3)
     ax.set(yticks=range(-1, C), yticklabels=["unknown", *map(str, range(C))], xlabel="time (s)", ylabel="group")
     ax.set_title("shaded: the talker's true group; dots: how sure the softmax layer is", fontsize="small")
     return ax

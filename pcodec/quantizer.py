@@ -95,7 +95,6 @@ def _quantize_pitch(lags, weights, correlation, fields):
 
     A digitally silent packet has no weights; all its quotients are 0 / 0, and the reference's code is 0.
     """
-    half = np.float32(5.5)
     for p in range(len(lags)):
         sw = sx = sxx = sxy = sy = np.float32(0.0)
         for s in range(len(lags[p])):  # weighted least squares of lag T on x
@@ -116,7 +115,7 @@ def _quantize_pitch(lags, weights, correlation, fields):
             step = (r - np.float32(VOICED)) / np.float32(0.175)
         else:
             step = r / np.float32(0.075)
-        centre = (sy - slope * sx) / sw + half * slope
+        centre = (sy - slope * sx) / sw + np.float32(5.5) * slope
         main = 21.0 * math.log2(float(centre / np.float32(LAG_MIN))) if centre > 0 else math.nan
         fields[p, 1] = min(63, max(0, _rounded(main)))
         fields[p, 2] = min(3, max(-3, _rounded(np.float32(112.0) * slope / centre))) + 4 if voiced else 0

@@ -41,7 +41,7 @@ def test_the_reference_s_source_can_be_read(tmp_path, codebooks):
         text += f"float {name}[{len(book)}*{book.shape[1]}] = {{\n{rows}\n}};\n\n"
     path = tmp_path / "ceps_codebooks.c"
     path.write_text(text)
-    assert Codebooks.from_c_source(path).identity == codebooks.identity
+    assert Codebooks.load(path).identity == codebooks.identity
     path.write_text(text.replace("ceps_codebook3", "other"))
     with pytest.raises(PcodecError, match=r"ceps_codebooks\.c: not the reference's .*ceps_codebook3"):
         Codebooks.from_c_source(path)

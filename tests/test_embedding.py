@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pcodec import PcodecError, audio, embedding
+from pcodec import PcodecError, audio, embedding, verification
 from pcodec.backend import torch
 
 
@@ -26,7 +26,7 @@ def trained(mels, updates=30, **options):
 def unseen_error(encoder, mels):
     unseen, speakers = (mels["validation"][i] + mels["test"][i] for i in (0, 1))
     z = embedding.embed(encoder, unseen)
-    return embedding.equal_error_rate(embedding.trials(z @ z.T, speakers))[0]
+    return verification.equal_error_rate(verification.trials(z @ z.T, speakers))[0]
 
 
 def test_log_mel_follows_level_and_the_encoder_does_not(speech):
@@ -69,42 +69,6 @@ def test_pair_loss_is_equation_1():
     same = -np.log(sigma(2.0))
     different = -np.mean([np.log(1 - sigma(-2.0)), np.log(1 - sigma(-1.0))])
     assert embedding.pair_loss(z, who).item() == pytest.approx((same + different) / 2, abs=1e-6)
-
-
-def test_equal_error_rate_of_planted_scores():
-    rng = np.random.default_rng(1)
-    same = np.repeat([True, False], 5000)
-    apart = pd.DataFrame({"score": np.where(same, 5.0, -5.0) + rng.uniform(-1, 1, 10000), "same": same})
-    assert embedding.equal_error_rate(apart)[0] == 0.0
-    two_sigma = pd.DataFrame({"score": rng.normal(np.where(same, 1.0, -1.0), 1.0), "same": same})
-    rate, threshold = embedding.equal_error_rate(two_sigma)
-    assert rate == pytest.approx(0.1587, abs=0.012) and threshold == pytest.approx(0.0, abs=0.1)
-    assert embedding.detection_cost(apart) == 0.0
-    assert embedding.detection_cost(apart.assign(score=1.0 * ~same)) == pytest.approx(1.0), "refusing everything"
-    for measure in (embedding.equal_error_rate, embedding.detection_cost):
-        with pytest.raises(PcodecError, match="same speaker and of different"):
-            measure(apart[apart.same])
-
-
-def test_error_rate_of_many_trials_needs_little_memory():
-    """speechbrain alone would take 40 GB for this."""
-    rng = np.random.default_rng(1)
-    same = rng.random(200_000) < 0.1
-    rate, _ = embedding.equal_error_rate(
-        pd.DataFrame({"score": rng.normal(np.where(same, 1.0, -1.0), 1.0), "same": same})
-    )
-    assert rate == pytest.approx(0.1587, abs=0.004)
-
-
-def test_scores_that_are_not_numbers_are_no_scores():
-    with pytest.raises(PcodecError, match="not numbers"):
-        embedding.equal_error_rate(pd.DataFrame({"score": [np.nan, 1.0], "same": [True, False]}))
-
-
-def test_trials_are_all_pairs():
-    z = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
-    table = embedding.trials(z @ z.T, np.array(["a", "a", "b"]))
-    assert table.score.tolist() == [2.0, 0.0, 0.0] and table.same.tolist() == [True, False, False]
 
 
 def test_training_separates_unseen_speakers_and_repeats(mels):
@@ -177,11 +141,6 @@ def test_compiled_encoder_is_the_trained_one(mels):
     with torch.no_grad():
         expected = [encoder(torch.tensor(mel)[None])[0].numpy() for mel in mels["test"][0][:3]]
     assert found == pytest.approx(np.stack(expected), abs=2e-5)
-
-
-def test_spans_cover_and_keep_short_utterances():
-    found = embedding.spans([np.zeros((250, 40)), np.zeros((30, 40))], 1.0)
-    assert found.tolist() == [[0, 0, 100], [0, 100, 200], [1, 0, 30]]
 
 
 def test_refusals(mels):
