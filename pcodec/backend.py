@@ -4,9 +4,10 @@ Task: torchaudio's wheel links CUDA libraries. Beside a CPU build of torch its i
 (libc10_cuda.so) although nothing used here needs its compiled part, and speechbrain imports torchaudio. Importing
 from this module first tries the plain import, then replaces torchaudio's extension loader by one that says "absent".
 
-Contents: `torch`, `torchaudio`, `device`.
+Contents: `torch`, `torchaudio`, `device`, `precision`, `keep_memory`.
 """
 
+import ctypes
 import importlib
 import sys
 import types
@@ -37,3 +38,25 @@ def device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def precision(device: torch.device, name: str = "auto") -> torch.dtype:
+    """Of matrix products in training: "auto" is bfloat16 where the hardware multiplies it, else float32."""
+    if name == "auto":
+        cpu = torch.cpu.get_capabilities()
+        fast = device.type == "cuda" or cpu.get("avx512_bf16") or cpu.get("amx_bf16")
+        name = "bfloat16" if fast else "float32"
+    return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory for the next allocation of this process.
+
+    A training step frees and allocates more than a gigabyte; to get it from the kernel anew, page by page, takes as
+    long as the arithmetic. Elsewhere than on glibc this does nothing.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+        mallopt(M_TRIM_THRESHOLD, -1)
+        mallopt(M_MMAP_MAX, 0)

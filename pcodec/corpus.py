@@ -19,8 +19,7 @@ from tqdm import tqdm
 from pcodec import PcodecError, audio, paths, voices
 
 COLUMNS = ["utterance", "speaker", "gender", "split", "seconds", "path"]
-SPLITS = ("train", "validation", "test")
-LEAST = {"train": 2, "validation": 2, "test": 1}  # speakers; telling speakers apart takes two
+LEAST = {"train": 2, "validation": 2, "test": 1}  # speakers of each split; telling speakers apart takes two
 LIBRISPEECH_SPLITS = {"train": "train", "dev": "validation", "test": "test"}  # first word of a subset's name
 SHORTEST = 0.5  # s; neither an embedding nor an objective measure says anything about less
 LONG_SPEAKER = 4  # times the median: who speaks this much stays in training when speakers are held out
@@ -118,12 +117,13 @@ def demo() -> pd.DataFrame:
     return _table(root, rows)
 
 
-def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1) -> pd.DataFrame:
+def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1, personal: int = 0) -> pd.DataFrame:
     """Fill in `split`, by speaker: what the corpus says stays; a missing validation or test set is drawn from the rest.
 
     `share` of the speakers of each gender (at least `LEAST`) goes to each missing set. The order of the draw
     is a hash of seed and speaker, so it is the same on every machine and does not change when speakers are added.
-    Speakers with over four times the median amount of speech stay in training, where their speech is needed.
+    Of the speakers left for training, the `personal` ones with most speech are kept aside, for decoders of their own
+    (split "personal"); others with over four times the median stay in training, where their speech is needed.
     """
     if not 0 < share < 0.5:
         raise PcodecError(f"share of held-out speakers must lie between 0 and 0.5, got {share}")
@@ -133,6 +133,9 @@ def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1) -> pd.DataFram
         gender=("gender", "first"), split=("split", "first"), seconds=("seconds", "sum")
     )
     free = speakers[~speakers.split.isin(["validation", "test"])]
+    aside = free.assign(order=[_order(seed, speaker) for speaker in free.index])
+    aside = aside.sort_values(["seconds", "order"], ascending=[False, True]).index[:personal]
+    free = free.drop(aside)
     pool = free[free.seconds <= LONG_SPEAKER * free.seconds.median()].copy() if len(free) else free.copy()
     pool["order"] = [_order(seed, speaker) for speaker in pool.index]
     pool = pool.sort_values("order")
@@ -145,7 +148,8 @@ def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1) -> pd.DataFram
         drawn = drawn if len(drawn) >= LEAST[part] else pool.index[: LEAST[part]]
         decided[drawn] = part
         pool = pool.drop(drawn)
-    for part in SPLITS:
+    decided[aside] = "personal"
+    for part in LEAST:
         if (found := (decided == part).sum()) < LEAST[part]:
             raise PcodecError(
                 f"{len(speakers)} speakers are too few to split by speaker: {found} would be left for {part}, "

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError, paths, recurrence
 from pcodec.backend import torch
 from pcodec.features import FEATURES, FRAME, LAG_MAX, LAG_MIN
 
@@ -76,7 +76,11 @@ class FrameNetwork(nn.Module):
 
 
 class SampleNetwork(nn.Module):
-    """Codes (B, S, 3) of signal, prediction, excitation and f (B, F, 128) -> logits (B, S, 256) of the excitation."""
+    """Codes (B, S, 3) of signal, prediction, excitation and f (B, F, 128) -> logits (B, S, 256) of the excitation.
+
+    `states` of GRU_A (B, N) and GRU_B (B, 16) come from the samples before and are returned for those after; None is
+    the start of a signal. `precision` is that of the matrix products.
+    """
 
     def __init__(self, config: LPCNetConfig):
         super().__init__()
@@ -85,11 +89,49 @@ class SampleNetwork(nn.Module):
         self.gru_b = nn.GRU(config.units + config.conditioning, config.units_b, batch_first=True)
         self.dual_fc = DualFC(config.units_b, LEVELS)
 
-    def forward(self, codes, f):
+    def forward(self, codes, f, states=None, precision=torch.float32):
+        if states is None:
+            states = tuple(f.new_zeros(len(codes), gru.hidden_size) for gru in (self.gru_a, self.gru_b))
+        if codes.is_cuda:
+            with torch.autocast("cuda", precision, enabled=precision != torch.float32):
+                return self.plain(codes, f, states)
+        return self.folded(codes, f, states, precision)
+
+    def plain(self, codes, f, states):
+        """As written in the specification; a GPU's own GRU is faster than our folded one."""
         f = f.repeat_interleave(FRAME, dim=1)
-        a, _ = self.gru_a(torch.cat([self.embedding(codes).flatten(2), f], dim=-1))
-        b, _ = self.gru_b(torch.cat([a, f], dim=-1))
-        return self.dual_fc(b)
+        a, last_a = self.gru_a(torch.cat([self.embedding(codes).flatten(2), f], dim=-1), states[0][None])
+        b, last_b = self.gru_b(torch.cat([a, f], dim=-1), states[1][None])
+        return self.dual_fc(b), (last_a[0].float(), last_b[0].float())
+
+    def folded(self, codes, f, states, precision=torch.float32):
+        """The same with GRU_A's 512 inputs looked up: three rows of `tables` a sample and one of f's products a frame.
+
+        On a CPU most of a training step would be these inputs' products.
+        """
+        units = self.gru_a.hidden_size
+        rows = (codes + LEVELS * torch.arange(len(INPUTS))).transpose(0, 1).reshape(-1, len(INPUTS))
+        looked_up = nn.functional.embedding_bag(rows, self.tables().flatten(0, 1), mode="sum")
+        weight = self.gru_a.weight_ih_l0[:, -f.shape[-1] :]
+        inputs = _held(looked_up, nn.functional.linear(f, weight, self.gru_a.bias_ih_l0))
+        a = recurrence.gru(inputs, self.gru_a.weight_hh_l0, self.gru_a.bias_hh_l0, states[0], precision)
+        weight = self.gru_b.weight_ih_l0
+        products = nn.functional.linear(a.to(precision), weight[:, :units].to(precision)).float()
+        inputs = _held(products, nn.functional.linear(f, weight[:, units:], self.gru_b.bias_ih_l0))
+        b = recurrence.gru(inputs, self.gru_b.weight_hh_l0, self.gru_b.bias_hh_l0, states[1])
+        return self.dual_fc(b).transpose(0, 1), (a[-1], b[-1])
+
+    def tables(self):
+        """(3, 256, 3 N): what each code of signal, prediction and excitation adds to the inputs of GRU_A's gates."""
+        parts = self.gru_a.weight_ih_l0[:, : len(INPUTS) * self.embedding.embedding_dim].chunk(len(INPUTS), dim=1)
+        return torch.stack([self.embedding.weight @ part.t() for part in parts])
+
+
+def _held(products, of_frames):
+    """Products of samples, time first, plus those of f (B, F, K), held for a frame -> (S, B, K)."""
+    batch, frames, width = of_frames.shape
+    by_frame = products.view(frames, FRAME, batch, width) + of_frames.transpose(0, 1)[:, None]
+    return by_frame.view(frames * FRAME, batch, width)
 
 
 class LPCNet(nn.Module):
@@ -106,9 +148,9 @@ class LPCNet(nn.Module):
             self.sample = SampleNetwork(config)
             self._initialize()
 
-    def forward(self, features, codes):
-        """Teacher forcing: features (B, F + 4, 20), codes (B, 160 F, 3) -> logits (B, 160 F, 256)."""
-        return self.sample(codes, self.frame(features))
+    def forward(self, features, codes, states=None, precision=torch.float32):
+        """Teacher forcing: features (B, F + 4, 20), codes (B, 160 F, 3) -> logits (B, 160 F, 256), states."""
+        return self.sample(codes, self.frame(features), states, precision)
 
     def _initialize(self):
         """The reference's: uniform Glorot kernels, orthogonal recurrent ones, zero biases, a ramp for the embedding."""

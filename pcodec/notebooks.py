@@ -86,9 +86,9 @@ def settings(word: str, preset: str, corpus_: str, values: dict | None = None) -
     loaded = presets.load(preset)
     known = presets.parameters(paths.notebook(word))
     own = {"preset": preset, "corpus": corpus_, "seed": loaded["grid"]["seed"]} | loaded.get(word, {})
-    for name in ("units", "C"):
-        if isinstance(known.get(name), list):  # a notebook over the whole grid, not over one point of it
-            own[name] = loaded["grid"][name]
+    for name, value in loaded["grid"].items():
+        if isinstance(known.get(name), type(value)):  # a notebook over the whole grid, not over one point of it
+            own[name] = value
     return own | (values or {})
 
 

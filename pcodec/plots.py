@@ -7,7 +7,8 @@ Groups are colours, genders are markers, sizes are line styles, in every figure 
 
 Contents: `corpus`, `features`, `lpc_envelopes`, `bit_allocation`, `quantization`, `decoded_features`,
 `bit_sensitivity`, `rate`, `embedding_training`, `scores`, `projection`, `groups`, `groups_number`,
-`groups_seconds`, `groups_running`, `validation_loss`, `gains`, `spectrograms`, `objective`.
+`groups_seconds`, `groups_running`, `validation_loss`, `gains`, `mismatch`, `capacity`, `study`, `spectrograms`,
+`objective`.
 """
 
 import matplotlib.pyplot as plt
@@ -31,7 +32,7 @@ def corpus(table: pd.DataFrame, ax=None):
     minutes = table.assign(minutes=table.seconds / 60, gender=table.gender.map(GENDERS))
     sns.barplot(
         minutes, x="split", y="minutes", hue="gender", estimator="sum", errorbar=None, ax=ax,
-        order=["train", "validation", "test"],
+        order=[split for split in ("train", "validation", "test", "personal") if split in set(table.split)],
     )  # fmt: skip
     ax.set(xlabel="", ylabel="minutes of speech")
     return ax
@@ -258,19 +259,87 @@ def validation_loss(curves: pd.DataFrame):
     return axes[0]
 
 
+COMPARISON_COLOURS = {"estimated - control": "tab:orange", "interaction": "tab:green"}
+
+
 def gains(table: pd.DataFrame, ax=None):
-    """Personalized less general, with intervals. Table: units, C, split, difference, low, high (nats)."""
-    ax = ax or plt.subplots(figsize=(6, 3), layout="constrained")[1]
+    """Every comparison with its interval. Table: units, C, comparison, difference, low, high (nats)."""
+    ax = ax or plt.subplots(figsize=(7, 0.6 + 0.2 * len(table)), layout="constrained")[1]
     table = table.reset_index(drop=True)
-    names = [f"{row.units} units, C = {row.C}, {row.split}" for row in table.itertuples()]
-    errors = [table.difference - table.low, table.high - table.difference]
-    ax.errorbar(
-        table.difference, range(len(table)), xerr=errors, fmt="o", capsize=3, color=SYSTEM_COLOURS["personalized"]
-    )
+    names = [f"{row.units} units, C = {row.C}: {row.comparison}" for row in table.itertuples()]
+    for row in table.itertuples():
+        _interval(ax, row.difference, row.Index, row, COMPARISON_COLOURS.get(row.comparison, "grey"), horizontal=True)
     ax.axvline(0, color="grey", linestyle=":")
-    ax.set(yticks=range(len(table)), yticklabels=names, xlabel="personalized − general (nats per sample)")
+    ax.set(yticks=range(len(table)), yticklabels=names, xlabel="difference of losses (nats per sample), 95 % interval")
     ax.invert_yaxis()
     return ax
+
+
+def mismatch(table: pd.DataFrame):
+    """Specialist less control by group of the speech, a panel per size and C.
+
+    Table: units, C, decoder_group, speech_group, speakers, difference.
+    """
+    panels = list(table.groupby(["C", "units"], sort=True))
+    columns = table.units.nunique()
+    _, axes = plt.subplots(
+        -(-len(panels) // columns), columns, figsize=(4.2 * columns, 3.4 * -(-len(panels) // columns)), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    limit = table.difference.abs().max() or 1.0
+    for ax, ((C, units), rows) in zip(axes.flat, panels, strict=False):
+        square = rows.pivot(index="decoder_group", columns="speech_group", values="difference")
+        sns.heatmap(square, annot=True, fmt="+.4f", cmap="RdBu_r", vmin=-limit, vmax=limit, cbar=False, ax=ax)
+        ax.set(title=f"{units} units, C = {C}", xlabel="group of the speech", ylabel="group of the decoder")
+    return axes
+
+
+def capacity(table: pd.DataFrame):
+    """Loss and gain against size. Table: units, gflops, comparison, control, estimated, difference, low, high."""
+    _, (level, gain) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    first = table[table.comparison == "estimated - control"].sort_values("units")
+    for name, label, colour in (("control", "general", "general"), ("estimated", "personalized", "personalized")):
+        level.plot(first.units, first[name], "o-", label=label, color=SYSTEM_COLOURS[colour])
+    level.set(ylabel="loss on unseen speakers (nats per sample)")
+    level.legend()
+    for comparison, rows in table.groupby("comparison"):
+        for row in rows.itertuples():
+            _interval(gain, row.units, row.difference, row, COMPARISON_COLOURS[comparison])
+        rows = rows.sort_values("units")
+        gain.plot(rows.units, rows.difference, "-", color=COMPARISON_COLOURS[comparison], label=comparison)
+    gain.axhline(0, color="grey", linestyle=":")
+    gain.set(ylabel="difference (nats per sample)")
+    gain.legend()
+    for ax in (level, gain):
+        ax.set(xscale="log", xlabel="units of GRU_A", xticks=first.units)
+        ax.minorticks_off()
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
+        top = ax.secondary_xaxis("top")
+        top.set_xticks(first.units, [f"{value:.2g}" for value in first.gflops], fontsize="small")
+        top.minorticks_off()
+        top.set_xlabel("10⁹ operations per second, dense", fontsize="small")
+    return level, gain
+
+
+def study(table: pd.DataFrame, ax=None):
+    """Gain for each amount of training speech, and from scratch. Table: speech, comparison, difference, low, high."""
+    ax = ax or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
+    names = list(dict.fromkeys(table.speech))
+    for shift, (comparison, colour) in zip((-0.1, 0.1), COMPARISON_COLOURS.items(), strict=True):
+        rows = table[table.comparison == comparison]
+        for row in rows.itertuples():
+            _interval(ax, names.index(row.speech) + shift, row.difference, row, colour)
+        ax.plot([], [], "o", color=colour, label=comparison)
+    ax.axhline(0, color="grey", linestyle=":")
+    ax.set(xticks=range(len(names)), xticklabels=names, xlabel="training speech", ylabel="difference (nats per sample)")
+    ax.legend()
+    return ax
+
+
+def _interval(ax, x, y, row, colour, horizontal=False):
+    """One point with the error bar of a table's row."""
+    bar = {"xerr" if horizontal else "yerr": [[row.difference - row.low], [row.high - row.difference]]}
+    ax.errorbar(x, y, **bar, fmt="o", capsize=3, color=colour)
 
 
 def spectrograms(signals: dict[str, np.ndarray], rate: int = 16000):

@@ -1,8 +1,8 @@
 """Reads and validates a preset.
 
 Task: a preset (workflow/presets/<name>.yaml) has a section for each notebook that it changes; a section gives values
-for names of that notebook's parameters cell. The section "grid" says what the workflow runs notebooks over: seed, sizes
-and numbers of groups. A misspelled notebook, name or type is an error, never a warning.
+for names of that notebook's parameters cell. The section "grid" says what the workflow runs notebooks over: the seed
+and the decoders of `pcodec.plan`. A misspelled notebook, name or type is an error, never a warning.
 
 Conventions: the parameters cell is the one tagged "parameters"; its assignments are the only list of what exists.
 
@@ -15,7 +15,9 @@ from pathlib import Path
 
 from pcodec import PcodecError, paths
 
-GRID = {"seed": 1, "units": [64, 48], "C": [2, 4]}  # names of the grid section, with values of their types
+# Names of the grid section, with values of their types; `plan.decoders` says what they mean.
+GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
+OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
 
 
 def names() -> list[str]:
@@ -41,7 +43,8 @@ def load(name: str) -> dict[str, dict]:
     for notebook, values in preset.items():
         if notebook == "grid":
             _check(values, GRID, f"{path}: grid")
-            _check_grid(values, f"{path}: grid")
+            preset[notebook] = OPTIONAL | values
+            _check_grid(preset[notebook], f"{path}: grid")
             continue
         if not isinstance(notebook, str) or not paths.notebook(notebook).exists():
             raise PcodecError(f"{path}: no notebook {notebook!r}")
@@ -85,10 +88,20 @@ def _check_grid(values: dict, where: str) -> None:
     for name in GRID:
         if name not in values:
             raise PcodecError(f"{where}: {name} is missing")
-    for name, least, step in (("units", 16, 16), ("C", 2, 1)):
-        for value in values[name] or [None]:
+    for name in ("units", "C"):
+        if not values[name]:
+            raise PcodecError(f"{where}: {name} is empty")
+    for name, least, step in (("units", 16, 16), ("capacity", 16, 16), ("C", 2, 1), ("minutes", 1, 1)):
+        for value in values[name]:
             if type(value) is not int or value < least or value % step:
                 raise PcodecError(f"{where}: {name} must list multiples of {step} from {least} up, got {value!r}")
+    sizes = values["units"] + values["capacity"]
+    if values["study"] and values["study"] not in sizes:
+        raise PcodecError(f"{where}: study must be 0 or one of {sizes}, got {values['study']}")
+    for name in ("units", "C", "capacity", "minutes"):
+        listed = sizes if name == "capacity" else values[name]
+        if len(set(listed)) < len(listed):
+            raise PcodecError(f"{where}: {name} lists a value twice: {listed}")
 
 
 def _folder() -> Path:

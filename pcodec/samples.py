@@ -8,10 +8,12 @@ Conventions: N utterances; a frame is 160 samples; codes are mu-law codes in the
 by its name, so that it is the same in every decoder's training; the reference draws them every 28 s of one long file.
 Notebook 06_training.
 
-Contents: `prepare`, `draw_conditions`, `excitation_noise`, `drop_silence`, `noisy_prediction_loop`, `SampleDataset`.
+Contents: `prepare`, `draw_conditions`, `excitation_noise`, `drop_silence`, `noisy_prediction_loop`, `some_minutes`,
+`SampleDataset`.
 """
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +36,11 @@ NOISE_LAW = 10.0  # standard deviation of the excitation noise is 10 u^2 mu-law 
 SILENCE, SILENCE_AFTER_SILENCE = 5000.0, 20000.0  # frame energies at int16 scale under which a frame is dropped
 
 
-def prepare(samples: np.ndarray, codebooks: Codebooks, rng: np.random.Generator, augment: bool) -> tuple:
+def prepare(samples: np.ndarray, codebooks: Codebooks | None, rng: np.random.Generator, augment: bool) -> tuple:
     """Signal (samples,) in [-1, 1] -> (codes (160 F, 4) uint8, quantized features (F, 20) float32) (section 9).
 
     Silence is dropped; `augment` adds the random gain and spectral response; dither and excitation noise are always
-    there. F may be 0 when all is silence.
+    there. Without codebooks the features stay unquantized. F may be 0 when all is silence.
     """
     x = drop_silence(samples.astype(np.float64) * audio.SCALE)
     x = scipy.signal.lfilter(*HIGH_PASS, x)
@@ -46,7 +48,9 @@ def prepare(samples: np.ndarray, codebooks: Codebooks, rng: np.random.Generator,
     if augment:
         x = gain * scipy.signal.lfilter(*response, x)
     y = audio.preemphasis(x) + rng.uniform(-0.5, 0.5, len(x))
-    features = quantized_features(analyze_emphasized(y), codebooks)[: len(y) // FRAME]
+    analysis = analyze_emphasized(y)
+    features = quantized_features(analysis, codebooks) if codebooks else analysis.features
+    features = features[: len(y) // FRAME]
     # A frame's audio is centred in its analysis window: delayed by half a frame.
     pcm = np.concatenate([np.zeros(OFFSET), np.clip(np.rint(y), -32767, 32767)])[: FRAME * len(features)]
     noise = excitation_noise(rng, len(pcm), sigma)
@@ -107,9 +111,16 @@ def noisy_prediction_loop(pcm, lpc, noise):
         codes[t, 2] = excitation
         codes[t, 3] = target
         excitation = min(255, max(0, target + noise[t]))
-        past[1:] = past[:-1].copy()
+        for i in range(ORDER - 1, 0, -1):
+            past[i] = past[i - 1]
         past[0] = prediction + MULAW_TABLE[excitation]
     return codes
+
+
+def some_minutes(table: pd.DataFrame, minutes: float, seed: int = 1) -> pd.DataFrame:
+    """Utterances of a corpus table, in random order, until they are `minutes` long; at least one."""
+    mixed = table.sample(frac=1.0, random_state=seed)
+    return mixed[mixed.seconds.cumsum().shift(fill_value=0.0) < 60.0 * minutes]
 
 
 @dataclass
@@ -123,28 +134,45 @@ class SampleDataset:
 
     @classmethod
     def build(
-        cls, table: pd.DataFrame, folder: Path, codebooks: Codebooks, augment: bool, passes: int = 1, seed: int = 1
+        cls, table: pd.DataFrame, folder: Path, codebooks: Codebooks | None, augment: bool, draw: int = 0, seed: int = 1
     ) -> "SampleDataset":
-        """Prepare the utterances of a corpus table, `passes` times with fresh random numbers.
+        """Prepare the utterances of a corpus table; another `draw` has other gains, responses and noise."""
+        rows = tqdm(table.itertuples(), total=len(table), desc="training data", mininterval=2)
+        signals = ((str(row.utterance), row.speaker, audio.read(folder / row.path)) for row in rows)
+        return cls.of(signals, codebooks, augment, draw, seed)
+
+    @classmethod
+    def of(
+        cls, signals: Iterable[tuple], codebooks: Codebooks | None, augment: bool, draw: int = 0, seed: int = 1
+    ) -> "SampleDataset":
+        """The same from (utterance, speaker, samples in [-1, 1]).
 
         Utterances of which silence removal leaves almost nothing are not in the data set: compare `utterances`.
         """
-        prepared, kept = [], []
-        for row in tqdm(list(table.itertuples()) * passes, desc="training data", mininterval=2):
-            number = len(prepared) // len(table)
-            rng = np.random.default_rng([seed, number, zlib.crc32(str(row.utterance).encode())])
-            prepared.append(prepare(audio.read(folder / row.path), codebooks, rng, augment))
-            kept.append((row.utterance, row.speaker))
-        long_enough = [i for i, (_, features) in enumerate(prepared) if len(features) >= 2 * CONTEXT + PACKET]
-        if not long_enough:
-            raise PcodecError(f"{folder}: no speech to train on in {len(table)} utterances: too short or silent")
-        codes = np.concatenate([prepared[i][0] for i in long_enough])
-        features = np.concatenate([prepared[i][1] for i in long_enough])
+        prepared, kept, given = [], [], 0
+        for utterance, speaker, samples in signals:
+            given += 1
+            rng = np.random.default_rng([seed, draw, zlib.crc32(utterance.encode())])
+            codes, features = prepare(samples, codebooks, rng, augment)
+            if len(features) >= 2 * CONTEXT + PACKET:
+                prepared.append((codes, features))
+                kept.append((utterance, speaker))
+        if not kept:
+            raise PcodecError(f"no speech to train on in {given} utterances: too short or silent")
         return cls(
-            torch.from_numpy(codes),
-            torch.from_numpy(features),
-            np.array([len(prepared[i][1]) for i in long_enough]),
-            pd.DataFrame([kept[i] for i in long_enough], columns=["utterance", "speaker"]),
+            torch.from_numpy(np.concatenate([codes for codes, _ in prepared])),
+            torch.from_numpy(np.concatenate([features for _, features in prepared])),
+            np.array([len(features) for _, features in prepared]),
+            pd.DataFrame(kept, columns=["utterance", "speaker"]),
+        )
+
+    def of_speakers(self, speakers: Iterable[str]) -> "SampleDataset":
+        """The utterances of some of the speakers."""
+        own = self.utterances.speaker.isin(set(speakers)).to_numpy()
+        frames = torch.from_numpy(np.repeat(own, self.frames))
+        codes = self.codes[frames.repeat_interleave(FRAME)]
+        return SampleDataset(
+            codes, self.features[frames], self.frames[own], self.utterances[own].reset_index(drop=True)
         )
 
     @property

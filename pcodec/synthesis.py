@@ -19,7 +19,7 @@ from pcodec import PcodecError, audio
 from pcodec.audio import MULAW_TABLE, MULAW_ZERO, PREEMPHASIS, mulaw_encode
 from pcodec.cepstrum import FRAME, ORDER, lpc_from_cepstrum
 from pcodec.features import FEATURES, OFFSET
-from pcodec.lpcnet import INPUTS, LEVELS, LPCNet
+from pcodec.lpcnet import LEVELS, LPCNet
 
 FLOOR = 0.002  # probability subtracted from every code before drawing: no rare clicks
 
@@ -30,12 +30,8 @@ class Synthesizer:
     def __init__(self, model: LPCNet):
         self.model = model
         state = {name: value.numpy().astype(np.float32) for name, value in model.sample.state_dict().items()}
-        width = model.config.signal_embedding
-        w = state["gru_a.weight_ih_l0"]
-        self.tables = np.stack(
-            [state["embedding.weight"] @ w[:, i * width : (i + 1) * width].T for i in range(len(INPUTS))]
-        )  # (3, 256, 3 N)
-        self.a_from_f = w[:, len(INPUTS) * width :]
+        self.tables = model.sample.tables().detach().numpy()
+        self.a_from_f = state["gru_a.weight_ih_l0"][:, -model.config.conditioning :]
         self.a_bias = state["gru_a.bias_ih_l0"]
         self.a = (state["gru_a.weight_hh_l0"], state["gru_a.bias_hh_l0"])
         w = state["gru_b.weight_ih_l0"]

@@ -4,28 +4,33 @@ Task: LPCNet specification section 10 (optimizer, sparsification). The paper's c
 size: the general one, a specialist that continues from it on one group, and, to be fair, a control that continues from
 it on everyone for as many updates.
 
-Conventions: data are `pcodec.samples`; losses are cross-entropies in nats per sample. Notebooks 06_training and
-07_validation_loss.
+Training reads B streams of speech side by side, a chunk of each per update, and carries the recurrent states from
+chunk to chunk (truncated backpropagation); the reference of 2019 starts each of its 2400 samples from zero states.
+
+Conventions: data are `pcodec.samples`; losses are cross-entropies in nats per sample. Matrix products of training may
+be bfloat16; losses that are compared are always computed in float32. Notebooks 06_training and 07_validation_loss.
 
 Contents: `fit`, `evaluate`, `sample_loss`, `Sparsifier`.
 """
 
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError, backend, paths
 from pcodec.backend import torch
 from pcodec.features import FRAME
-from pcodec.lpcnet import LPCNet
+from pcodec.lpcnet import CONTEXT, LPCNet
 from pcodec.samples import SampleDataset
 
-EVALUATION = 2400  # samples of a sequence on which decoders are compared, whatever they were trained on
+EVALUATION = 15  # frames: lengths of utterances are cut to a multiple of it when a loss is measured
 CHECKPOINT_SECONDS = 60.0
+SHOW_SECONDS = 1.0
 
 
 class Sparsifier:
@@ -58,115 +63,145 @@ class Sparsifier:
 
 def fit(
     model: LPCNet,
-    data: SampleDataset,
+    draw: Callable[[int], SampleDataset],
     validation: SampleDataset,
-    updates: int,
-    batch: int = 64,
-    sequence: int = 2400,
+    updates: int = 0,
+    seconds: float = 0.0,
+    batch: int = 128,
+    sequence: int = 480,
+    carry: bool = True,
     learning_rate: float = 1e-3,
-    decay: float = 5e-5,
+    decay: float = 0.0,
+    anneal: float = 0.5,
+    redraw: int = 1,
     evaluations: int = 5,
-    evaluation_sequences: int = 2,
+    evaluation_seconds: float = 3.0,
+    precision: str = "auto",
     seed: int = 1,
     sparsifier: Sparsifier | None = None,
     checkpoint: Path | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place; return validation losses as a table (update, utterance, speaker, nats, training_loss).
 
-    `sequence` in samples; learning rate(b) = learning_rate / (1 + decay b) after b updates, Adam with AMSGrad.
-    Sequences are shuffled every epoch, in an order that depends on seed and epoch alone; with `checkpoint` a killed
-    run of the same task continues where it was, to the same result. Raises `PcodecError` when the data is too short or
+    The budget is a number of `updates`, or of `seconds` of training. `draw(n)` is the training data prepared for the
+    n-th time; a new draw every `redraw` epochs. `sequence` in samples is the chunk of an update; with `carry` the
+    chunks of a stream follow each other and the states are carried over, otherwise each starts anew, in random order.
+    The learning rate after b updates is learning_rate / (1 + decay b), and falls linearly to zero over the last
+    `anneal` of the budget. Adam with AMSGrad.
+
+    Data and order depend on seed and update number alone; with `checkpoint` a killed run of the same task continues
+    where it was, to the same result (if the budget is in updates). Raises `PcodecError` when the data is too short or
     the loss is not finite.
     """
-    if batch < 1 or updates < 0 or evaluations < 1 or not learning_rate > 0:
+    if batch < 1 or evaluations < 1 or redraw < 1 or not learning_rate > 0 or not 0 <= anneal <= 1:
         raise PcodecError(
-            f"cannot train with batch {batch}, updates {updates}, evaluations {evaluations}, "
-            f"learning_rate {learning_rate}"
+            f"cannot train with batch {batch}, evaluations {evaluations}, redraw {redraw}, "
+            f"learning_rate {learning_rate}, anneal {anneal}"
         )
+    if updates < 0 or seconds < 0 or bool(updates) == bool(seconds):
+        raise PcodecError(f"training needs a budget, of updates or of seconds; got {updates} and {seconds}")
     frames = sequence // FRAME
     if sequence % FRAME or frames < 1:
         raise PcodecError(f"a training sequence must be a multiple of {FRAME} samples, got {sequence}")
+    backend.keep_memory()
     device = next(model.parameters()).device
-    data, validation = data.to(device), validation.to(device)
-    if not len(data.starts(frames)[0]):
-        raise PcodecError(f"{data.seconds:.1f} s of training speech hold no sequence of {sequence} samples")
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7, amsgrad=True)
-    history, first, running = [], 0, np.nan
-    schedule = (updates, batch, sequence, learning_rate, decay, evaluations, evaluation_sequences, seed)
-    settings = (*schedule, sparsifier and vars(sparsifier))
-    task = None if checkpoint is None else _identity(model, data, settings)
+    half = backend.precision(device, precision)
+    streams = _Streams(draw, frames, batch, carry, redraw, seed, device)
+    validation = validation.to(device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=learning_rate, eps=1e-7, amsgrad=True)
+    schedule = (updates, seconds, batch, sequence, carry, learning_rate, decay, anneal, redraw, evaluations)
+    settings = (*schedule, evaluation_seconds, half, seed, sparsifier and vars(sparsifier))
+    task = None if checkpoint is None else _identity(model, streams.data, settings)
+    history, update, elapsed, states, running = [], 0, 0.0, None, np.nan
     if checkpoint is not None and checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=False)
-        if state["task"] == task:
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            history, first, running = state["history"], state["update"], state["running"]
-    due = set(np.linspace(0, updates, evaluations + 1).round().astype(int))
-    batches = _Batches(data, frames, batch, seed)
-    saved = time.monotonic()
-    with tqdm(total=updates, initial=first, desc="training", unit="update", mininterval=2) as bar:
-        for update in range(first, updates + 1):
-            if update in due:
-                history.append(
-                    evaluate(model, validation, evaluation_sequences).assign(update=update, training_loss=running)
-                )
-            if update == updates:
+        saved = torch.load(checkpoint, map_location=device, weights_only=False)
+        if saved["task"] == task:
+            model.load_state_dict(saved["model"])
+            optimizer.load_state_dict(saved["optimizer"])
+            history, update, elapsed = saved["history"], saved["update"], saved["elapsed"]
+            states, running = saved["states"], saved["running"]
+    started = time.monotonic() - elapsed
+    last_saved = last_shown = time.monotonic()
+    with tqdm(total=updates or None, initial=update, desc="training", unit="update", mininterval=2) as bar:
+        while True:
+            elapsed = time.monotonic() - started
+            done = update / updates if updates else min(1.0, elapsed / seconds)
+            if done * evaluations >= len(history):
+                losses = evaluate(model, validation, evaluation_seconds)
+                history.append(losses.assign(update=update, training_loss=float(running)))
+                started += time.monotonic() - started - elapsed  # evaluations are not training
+            if done >= 1.0:
                 break
-            optimizer.param_groups[0]["lr"] = learning_rate / (1.0 + decay * update)
-            loss = sample_loss(model, *data.batch(batches[update], frames)).mean()
+            rate = learning_rate / (1.0 + decay * update)
+            optimizer.param_groups[0]["lr"] = rate * min(1.0, (1.0 - done) / anneal if anneal else 1.0)
+            features, codes, fresh = streams[update]
+            if states is not None:
+                states = tuple(state.masked_fill(fresh, 0.0) for state in states)
+            losses, states = sample_loss(model, features, codes, states, half)
+            states = tuple(state.detach() for state in states)
+            loss = losses.mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if sparsifier:
                 sparsifier(model.sample.gru_a, update)
-            if update % 10 == 0 or update + 1 == updates:
-                running = loss.item()
-                if not np.isfinite(running):
-                    raise PcodecError(f"the training loss is {running} after {update} updates; lower learning_rate")
-                bar.set_postfix_str(f"loss {running:.3f} nats", refresh=False)
+            running = loss.detach()
+            update += 1
             bar.update()
-            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if time.monotonic() - last_shown > SHOW_SECONDS or update == updates:  # a look at it waits for a GPU
+                last_shown = time.monotonic()
+                bar.set_postfix_str(f"loss {running:.3f} nats", refresh=False)
+                if not torch.isfinite(running):
+                    raise PcodecError(f"the training loss is {running} after {update} updates; lower learning_rate")
+            if checkpoint is not None and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
                 with paths.replacing(checkpoint) as temporary:
                     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "task": task}
-                    torch.save(state | {"history": history, "update": update + 1, "running": running}, temporary)
-                saved = time.monotonic()
+                    state |= {"history": history, "update": update, "elapsed": time.monotonic() - started}
+                    torch.save(state | {"states": states, "running": running}, temporary)
+                last_saved = time.monotonic()
     return pd.concat(history, ignore_index=True)
 
 
-def sample_loss(model: LPCNet, features, codes):
-    """Cross-entropy of each sample's excitation, (B, S), in nats."""
-    logits = model(features, codes[..., :3])
-    return torch.nn.functional.cross_entropy(logits.transpose(1, 2), codes[..., 3], reduction="none")
+def sample_loss(model: LPCNet, features, codes, states=None, precision=torch.float32):
+    """Cross-entropy of each sample's excitation, (B, S), in nats, and the states after the last sample."""
+    logits, states = model(features, codes[..., :3], states, precision)
+    time_first = logits.float().transpose(0, 1)  # as they lie in memory
+    targets = codes[..., 3].t()
+    losses = torch.nn.functional.cross_entropy(time_first.flatten(0, 1), targets.flatten(), reduction="none")
+    return losses.view(targets.shape).t(), states
 
 
-def evaluate(model: LPCNet, data: SampleDataset, per_utterance: int = 2, batch: int = 128) -> pd.DataFrame:
-    """Loss of `model` on each utterance: table (utterance, speaker, nats).
+def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: int = 128) -> pd.DataFrame:
+    """Loss of `model` on each utterance, from its start, states carried along: table (utterance, speaker, nats).
 
-    An utterance gives up to `per_utterance` sequences of 2400 samples, evenly spread; 0 takes all. Every model sees the
-    same samples and the same noise. Utterances shorter than a sequence are left out.
+    `seconds` limits what is heard of each utterance; 0 hears all of it. Every model sees the same samples and the same
+    noise. Utterances shorter than 0.15 s are left out.
     """
-    frames = EVALUATION // FRAME
-    starts, which = data.starts(frames)
-    if per_utterance:
-        chosen = []
-        for utterance in np.unique(which):
-            own = np.flatnonzero(which == utterance)
-            take = min(per_utterance, len(own))
-            chosen.extend(own[((np.arange(take) + 0.5) * len(own) / take).astype(int)])
-        starts, which = starts[chosen], which[chosen]
-    if not len(starts):
-        raise PcodecError(f"no utterance holds {EVALUATION} samples to evaluate on")
+    first = np.cumsum(data.frames) - data.frames + CONTEXT
+    chunks = (data.frames - 2 * CONTEXT) // EVALUATION
+    if seconds:
+        chunks = np.minimum(chunks, max(1, round(seconds * 100 / EVALUATION)))
+    longest_first = np.argsort(-chunks, kind="stable")
+    longest_first = longest_first[chunks[longest_first] > 0]
+    if not len(longest_first):
+        raise PcodecError(f"no utterance holds {EVALUATION * FRAME} samples to evaluate on")
+    sums = np.zeros(len(data.frames))
     model.eval()
     with torch.no_grad():
-        losses = np.concatenate(
-            [
-                sample_loss(model, *data.batch(starts[i : i + batch], frames)).mean(dim=1).cpu().numpy()
-                for i in range(0, len(starts), batch)
-            ]
-        )
+        for begin in range(0, len(longest_first), batch):
+            rows = longest_first[begin : begin + batch]
+            states = None
+            for chunk in range(chunks[rows[0]]):
+                rows = rows[chunks[rows] > chunk]
+                if states is not None:
+                    states = tuple(state[: len(rows)] for state in states)
+                starts = first[rows] + chunk * EVALUATION
+                losses, states = sample_loss(model, *data.batch(starts, EVALUATION), states)
+                sums[rows] += losses.mean(dim=1).cpu().numpy()
     model.train()
-    table = data.utterances.iloc[which].assign(nats=losses)
-    return table.groupby(["utterance", "speaker"], as_index=False, sort=False).nats.mean()
+    heard = np.sort(longest_first)
+    return data.utterances.iloc[heard].assign(nats=sums[heard] / chunks[heard]).reset_index(drop=True)
 
 
 def _identity(model: LPCNet, data: SampleDataset, settings: tuple) -> str:
@@ -177,25 +212,48 @@ def _identity(model: LPCNet, data: SampleDataset, settings: tuple) -> str:
     return f"{digest:08x}"
 
 
-class _Batches:
-    """Sequence starts of batch number i: every epoch shuffles all sequences and shifts where they begin.
+class _Streams:
+    """The chunks of update number i: features, codes, and which chunks (B, 1) do not continue those of update i - 1.
 
-    A function of seed and number alone, so a resumed training sees the batches it would have seen. An epoch always has
-    the same number of batches; a shift that yields too few sequences repeats some.
+    Every epoch puts the utterances end to end in a new order, cut into chunks from a new place on, and deals this line
+    out to B streams of equal length. A function of seed and number alone, so that a resumed training sees what it would
+    have seen.
     """
 
-    def __init__(self, data: SampleDataset, frames: int, batch: int, seed: int):
-        self.data, self.frames, self.batch, self.seed = data, frames, batch, seed
-        self.unshifted = data.starts(frames)[0]
-        self.per_epoch = max(1, len(self.unshifted) // batch)
-        self.epoch = None
+    def __init__(self, draw, frames: int, batch: int, carry: bool, redraw: int, seed: int, device):
+        self.draw, self.frames, self.batch, self.carry = draw, frames, batch, carry
+        self.redraw, self.seed, self.device = redraw, seed, device
+        self.data, self.number, self.epoch = draw(0).to(device), 0, None
+        chunks = len(self.data.starts(frames)[0])
+        if not chunks:
+            raise PcodecError(
+                f"{self.data.seconds:.1f} s of training speech hold no sequence of {frames * FRAME} samples"
+            )
+        self.per_epoch = max(1, chunks // batch)
 
-    def __getitem__(self, number: int) -> np.ndarray:
-        epoch, position = divmod(number, self.per_epoch)
+    def __getitem__(self, update: int):
+        epoch, position = divmod(update, self.per_epoch)
         if epoch != self.epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            starts = self.data.starts(self.frames, shift=int(rng.integers(self.frames)))[0]
-            starts = starts if len(starts) else self.unshifted
-            self.order = np.resize(rng.permutation(starts), self.per_epoch * self.batch)
-            self.epoch = epoch
-        return self.order[position * self.batch : (position + 1) * self.batch]
+            self._begin(epoch)
+        features, codes = self.data.batch(self.order[position], self.frames)
+        return features, codes, torch.as_tensor(self.fresh[position], device=self.device)[:, None]
+
+    def _begin(self, epoch: int):
+        if epoch // self.redraw != self.number:
+            self.number = epoch // self.redraw
+            self.data = None  # two draws at once would need twice the memory
+            self.data = self.draw(self.number).to(self.device)
+        rng = np.random.default_rng([self.seed, epoch])
+        starts, which = self.data.starts(self.frames, shift=int(rng.integers(self.frames)))
+        if not len(starts):
+            starts, which = self.data.starts(self.frames)
+        if self.carry:
+            line = starts[np.argsort(rng.permutation(len(self.data.frames))[which], kind="stable")]
+        else:
+            line = rng.permutation(starts)
+        self.order = np.resize(line, (self.batch, self.per_epoch)).T.copy()
+        self.fresh = np.ones(self.order.shape, dtype=bool)
+        self.fresh[1:] = self.order[1:] != self.order[:-1] + self.frames
+        if not self.carry:
+            self.fresh[:] = True
+        self.epoch = epoch

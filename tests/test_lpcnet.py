@@ -27,7 +27,7 @@ def test_forward_is_the_equations():
     features = rng.normal(0, 0.4, (6, 20))
     codes = rng.integers(0, 256, (320, 3))
     with torch.no_grad():
-        logits = model(torch.tensor(features[None], dtype=torch.float32), torch.tensor(codes[None]))[0].numpy()
+        logits = model(torch.tensor(features[None], dtype=torch.float32), torch.tensor(codes[None]))[0][0].numpy()
 
     lag = np.clip((0.1 + 50 * features[:, 18] + 100).astype(int), 33, 255)
     x = np.concatenate([features, w["frame.pitch.weight"][lag]], axis=1)
@@ -49,6 +49,53 @@ def test_forward_is_the_equations():
             for i, part in enumerate(("first", "second"))
         ]
         assert logits[t] == pytest.approx(sum(branches), abs=1e-5)
+
+
+@pytest.mark.parametrize("units", [16, 48])
+def test_folded_and_plain_form_agree_in_values_states_and_gradients(units):
+    """The fast form of training is the specification's form: to 1e-5 of the largest gradient of each parameter."""
+    model = LPCNet(LPCNetConfig(units=units), seed=3)
+    sample = model.sample
+    for parameter in model.parameters():
+        parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    rng = np.random.default_rng(1)
+    codes = torch.tensor(rng.integers(0, 256, (3, 320, 3)))
+    f = torch.tensor(rng.normal(0, 0.5, (3, 2, 128)), dtype=torch.float32, requires_grad=True)
+    states = tuple(torch.tensor(rng.uniform(-0.5, 0.5, (3, n)), dtype=torch.float32) for n in (units, 16))
+    targets = torch.tensor(rng.normal(0, 1, (3, 320, 256)), dtype=torch.float32)
+    found = {}
+    for form in ("plain", "folded"):
+        model.zero_grad()
+        f.grad = None
+        logits, last = getattr(sample, form)(codes, f, states)
+        (logits * targets).mean().backward()
+        gradients = [parameter.grad.clone() for parameter in sample.parameters()]
+        found[form] = [logits.detach(), last[0].detach(), last[1].detach(), f.grad.clone(), *gradients]
+    for plain, folded in zip(*found.values(), strict=True):
+        assert plain.shape == folded.shape
+        assert (plain - folded).abs().max() <= 1e-5 * max(1e-3, plain.abs().max())
+
+
+def test_states_carry_a_signal_over_cuts():
+    model = LPCNet(LPCNetConfig(units=32), seed=2)
+    codes, features = torch.randint(0, 256, (2, 640, 3)), torch.randn(2, 8, 20) * 0.3
+    with torch.no_grad():
+        whole, _ = model(features, codes)
+        states, parts = None, []
+        for frame in range(4):
+            part, states = model(features[:, frame : frame + 5], codes[:, 160 * frame : 160 * (frame + 1)], states)
+            parts.append(part)
+        cold, _ = model(features[:, 3:8], codes[:, 480:])
+    assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-5)
+    assert not torch.allclose(cold, whole[:, 480:], atol=1e-3)
+
+
+def test_bfloat16_products_are_close():
+    model = LPCNet(LPCNetConfig(units=32), seed=2)
+    codes, features = torch.randint(0, 256, (2, 320, 3)), torch.randn(2, 6, 20) * 0.3
+    with torch.no_grad():
+        exact, half = (model(features, codes, None, kind)[0] for kind in (torch.float32, torch.bfloat16))
+    assert 0 < (exact - half).abs().max() < 0.05 * exact.abs().max()
 
 
 def test_parameters_are_the_specification_s():

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,11 @@ from pcodec.lpcnet import LPCNet, LPCNetConfig
 SMALL = LPCNetConfig(units=16, conditioning=16, signal_embedding=8, pitch_embedding=4)
 
 
+def draws(dataset):
+    """A data set that is the same in every draw."""
+    return lambda number: dataset
+
+
 def test_loss_of_a_model_that_knows_nothing_is_ln_256(dataset):
     model = LPCNet(SMALL, seed=1)
     model.sample.dual_fc.factors.data.zero_()
@@ -17,44 +24,115 @@ def test_loss_of_a_model_that_knows_nothing_is_ln_256(dataset):
     assert list(losses.utterance) == list(dataset.utterances.utterance)
 
 
+def test_evaluation_carries_states_through_whole_utterances(dataset):
+    """Golden by another way: one utterance in one piece."""
+    model = LPCNet(SMALL, seed=1)
+    losses = training.evaluate(model, dataset, batch=2)
+    row = 3
+    frames = (int(dataset.frames[row]) - 4) // training.EVALUATION * training.EVALUATION
+    start = int(dataset.frames[:row].sum()) + 2
+    with torch.no_grad():
+        whole, _ = training.sample_loss(model, *dataset.batch(np.array([start]), frames))
+    assert losses.nats[row] == pytest.approx(whole.mean().item(), abs=1e-5)
+    short = training.evaluate(model, dataset, seconds=0.3)
+    with torch.no_grad():
+        first, _ = training.sample_loss(model, *dataset.batch(np.array([start]), 30))
+    assert short.nats[row] == pytest.approx(first.mean().item(), abs=1e-5)
+
+
+def test_streams_follow_the_speech(dataset):
+    """Every chunk of an epoch once; a chunk is fresh unless it continues the one before in its stream."""
+    streams = training._Streams(draws(dataset), 3, 4, True, 1, 1, "cpu")
+    streams[0]
+    order, fresh = streams.order, streams.fresh
+    assert len(np.unique(order)) == order.size > 100
+    assert fresh[0].all() and fresh.mean() < 0.5
+    continues = order[1:] == order[:-1] + 3
+    assert np.array_equal(continues, ~fresh[1:])
+    shuffled = training._Streams(draws(dataset), 3, 4, False, 1, 1, "cpu")
+    shuffled[0]
+    assert shuffled.fresh.all() and (shuffled.order[1:] == shuffled.order[:-1] + 3).mean() < 0.1
+
+
+def test_data_is_drawn_anew_and_not_kept(dataset):
+    asked = []
+
+    def draw(number):
+        asked.append(number)
+        return dataset
+
+    streams = training._Streams(draw, 3, 4, True, 2, 1, "cpu")
+    for update in range(4 * streams.per_epoch + 1):
+        if update % streams.per_epoch == 0:
+            streams[update]
+    assert asked == [0, 1, 2]
+
+
 def test_training_learns_resumes_and_repeats(dataset, tmp_path, monkeypatch):
-    options = {"updates": 24, "batch": 16, "sequence": 480, "learning_rate": 0.01, "evaluations": 3}
+    options = {"updates": 48, "batch": 16, "sequence": 160, "learning_rate": 0.02, "evaluations": 3}
 
     def fresh():
         return LPCNet(SMALL, seed=1)
 
+    def fit(model, **more):
+        return training.fit(model, draws(dataset), dataset, **options | more)
+
     whole = fresh()
-    history = training.fit(whole, dataset, dataset, **options)
+    history = fit(whole)
     means = history.groupby("update").nats.mean()
-    assert list(means.index) == [0, 8, 16, 24] and means[24] < means[0] - 0.3
+    assert list(means.index) == [0, 16, 32, 48] and means[48] < means[0] - 0.3
 
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    calls = iter(range(100))
+    calls = iter(range(1000))
+    original = training._Streams.__getitem__
 
-    def killed(*arguments, **keywords):
-        if next(calls) == 11:
+    def killed(self, update):
+        if next(calls) == 21:
             raise KeyboardInterrupt
-        return original(*arguments, **keywords)
+        return original(self, update)
 
-    original = training.sample_loss
-    monkeypatch.setattr(training, "evaluate", lambda *a, **k: history[history["update"] == 0][["utterance", "nats"]])
-    monkeypatch.setattr(training, "sample_loss", killed)
+    monkeypatch.setattr(training._Streams, "__getitem__", killed)
     checkpoint = tmp_path / "c.pt"
     with pytest.raises(KeyboardInterrupt):
-        training.fit(fresh(), dataset, dataset, **options, checkpoint=checkpoint)
+        fit(fresh(), checkpoint=checkpoint)
     monkeypatch.undo()
     resumed = fresh()
-    rest = training.fit(resumed, dataset, dataset, **options, checkpoint=checkpoint)
+    rest = fit(resumed, checkpoint=checkpoint)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+    pd.testing.assert_frame_equal(rest, history)
     other = fresh()
-    training.fit(other, dataset, dataset, **options | {"updates": 2}, checkpoint=checkpoint)
+    fit(other, updates=2, checkpoint=checkpoint)
     assert not torch.equal(other.frame.dense1.weight, resumed.frame.dense1.weight), "another task starts anew"
     plain = fresh()
-    training.fit(plain, dataset, dataset, **options | {"updates": 2})
+    fit(plain, updates=2)
     assert torch.equal(other.frame.dense1.weight, plain.frame.dense1.weight)
-    tail = [8, 16, 24]
-    pd.testing.assert_series_equal(rest[rest["update"].isin([16, 24])].nats.reset_index(drop=True),
-                                   history[history["update"].isin(tail[1:])].nats.reset_index(drop=True))  # fmt: skip
+
+
+def test_rate_falls_to_zero_and_frozen_parts_stay(dataset, monkeypatch):
+    rates = []
+    step = torch.optim.Adam.step
+
+    def watched(self, *arguments):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    model = LPCNet(SMALL, seed=1)
+    model.sample.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training.fit(model, draws(dataset), dataset, 8, batch=4, sequence=160, learning_rate=0.01, decay=0.1, anneal=0.5)
+    decayed = [0.01 / (1 + 0.1 * b) for b in range(8)]
+    assert rates == pytest.approx([rate * min(1, (1 - b / 8) / 0.5) for b, rate in enumerate(decayed)])
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved and all(name.startswith("frame.") for name in moved)
+
+
+def test_budget_in_seconds(dataset):
+    started = time.monotonic()
+    history = training.fit(LPCNet(SMALL, seed=1), draws(dataset), dataset, seconds=1.0, batch=4, sequence=160,
+                           evaluations=2, evaluation_seconds=0.2)  # fmt: skip
+    assert 1.0 <= time.monotonic() - started
+    assert history["update"].nunique() == 3 and history["update"].max() > 3
 
 
 def test_pruning_leaves_blocks_and_the_diagonal():
@@ -78,10 +156,18 @@ def test_pruning_leaves_blocks_and_the_diagonal():
     assert torch.equal(gru.weight_hh_l0.detach(), before)
 
 
-def test_refusals(dataset):
-    with pytest.raises(PcodecError, match="multiple of 160 samples, got 500"):
-        training.fit(LPCNet(SMALL), dataset, dataset, 1, sequence=500)
-    with pytest.raises(PcodecError, match="cannot train with batch 0"):
-        training.fit(LPCNet(SMALL), dataset, dataset, 1, batch=0)
-    with pytest.raises(PcodecError, match="hold no sequence of 1600000"):
-        training.fit(LPCNet(SMALL), dataset, dataset, 1, sequence=1600000)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sequence": 500}, "multiple of 160 samples, got 500"),
+        ({"batch": 0}, "cannot train with batch 0"),
+        ({"sequence": 1600000}, "hold no sequence of 1600000"),
+        ({"anneal": 1.5}, "anneal 1.5"),
+        ({"updates": 0}, "needs a budget, of updates or of seconds; got 0 and 0"),
+        ({"seconds": 3.0}, "got 1 and 3.0"),
+        ({"learning_rate": float("inf"), "updates": 3}, "the training loss is nan"),
+    ],
+)
+def test_refusals(dataset, options, message):
+    with pytest.raises(PcodecError, match=message):
+        training.fit(LPCNet(SMALL, seed=1), draws(dataset), dataset, **{"updates": 1, "batch": 4} | options)
