@@ -1,4 +1,4 @@
-"""The command line: pcodec reproduce | run | download | features | info | bench.
+"""The command line: pcodec reproduce | run | download | features | info | personalize | bench.
 
 Task: what the Makefile and the workflow call, and the codec's tools for single files; every failure the user can cause
 is one line on standard error and exit status 1.
@@ -72,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what a .plpc file holds: length, codebooks, groups, rate")
     info.add_argument("file", type=Path)
     info.set_defaults(command=_info)
+
+    personalize = commands.add_parser("personalize", help="adapt a decoder to one speaker, from a minute of speech")
+    personalize.add_argument("recordings", type=Path, help="a folder of one speaker's audio files")
+    personalize.add_argument("decoder", type=Path, help="a trained decoder, models/<run>/lpcnet-*.safetensors")
+    personalize.add_argument("output", type=Path, help="the adapter to write, .safetensors")
+    personalize.add_argument("--codebooks", type=Path, help="default: codebooks.npz beside the decoder")
+    personalize.add_argument("--updates", type=int, default=600)
+    personalize.add_argument("--rank", type=int, default=8, help="of the updates of matrices; the file grows with it")
+    personalize.add_argument("--seed", type=int, default=1)
+    personalize.set_defaults(command=_personalize)
 
     bench = commands.add_parser("bench", help="speed of the encoder, as a ratio to real time, on one core")
     bench.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
@@ -155,6 +165,35 @@ def _info(options) -> int:
     known = " (shipped with pcodec)" if stream.codebooks == codebooks.Codebooks.shipped().identity else ""
     for name, value in stream.info().items():
         print(f"{name:<10} {value}{known if name == 'codebooks' else ''}")
+    return 0
+
+
+def _personalize(options) -> int:
+    from pcodec import audio, codebooks, lpcnet, personalization
+    from pcodec.samples import SampleDataset
+
+    decoder = lpcnet.LPCNet.load(options.decoder)
+    books = codebooks.Codebooks.load(options.codebooks or options.decoder.parent / "codebooks.npz")
+    if decoder.provenance.get("codebooks") != books.identity:
+        raise PcodecError(f"{options.decoder}: trained with codebooks {decoder.provenance.get('codebooks')}, "
+                          f"not {books.identity}; give them with --codebooks")  # fmt: skip
+    if options.output.exists() and options.output.samefile(options.decoder):
+        raise PcodecError(f"{options.output}: would replace the decoder")
+    learnt, held_back = personalization.hold_back(personalization.pieces(options.recordings))
+    model = personalization.Adapted(decoder, options.rank, options.seed)
+    checkpoint = options.output.with_name(options.output.name + ".checkpoint")
+    losses = personalization.adapt(
+        model, learnt, SampleDataset.of(held_back, books, augment=False), books, options.seed, updates=options.updates,
+        evaluations=1, checkpoint=checkpoint,
+    )  # fmt: skip
+    before, after = losses.groupby("update").nats.mean()
+    seconds = sum(len(samples) for _, _, samples in learnt) / audio.RATE
+    model.save(options.output, seconds=seconds, updates=options.updates, seed=options.seed, before=before, after=after)
+    checkpoint.unlink(missing_ok=True)
+    print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} kB, learnt from {seconds:.0f} s")
+    print(f"loss on {len(held_back)} pieces held back: {before:.3f} nats without the adapter, {after:.3f} with it")
+    if after >= before:
+        print("the adapter does not help this speaker: use the decoder without it")
     return 0
 
 

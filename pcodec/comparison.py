@@ -44,9 +44,6 @@ def compare(
     specialists, control = (losses_of(losses, units, number, **variant) for number in (C, 1))
     paired = pair(specialists, control, losses_of(losses, units, 0), groups)
     table = differences(paired, seed)
-    if len(set(paired.group)) > 1:
-        counts = (paired.speaker.nunique(), len(paired))
-        table.loc[len(table)] = ("interaction", *counts, *interaction(paired, seed=seed))
     level = paired.groupby("speaker")[["general", "control", "estimated"]].mean().mean()
     return table.assign(units=units, C=C, **level)
 
@@ -84,12 +81,18 @@ def pair(specialists: pd.DataFrame, control: pd.DataFrame, general: pd.DataFrame
 
 
 def differences(paired: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
-    """Each of `COMPARISONS` with its 95 % interval: comparison, speakers, utterances, difference, low, high."""
+    """Each of `COMPARISONS`, and the interaction, with its 95 % interval.
+
+    Table: comparison, speakers, utterances, difference, low, high. There is no interaction where all utterances fall
+    into one group.
+    """
     rows = []
     for name, (what, less) in COMPARISONS.items():
-        values = metrics.interval(paired[what] - paired[less], paired.speaker, seed=seed)
-        rows.append((name, paired.speaker.nunique(), len(paired), *values))
-    return pd.DataFrame(rows, columns=["comparison", "speakers", "utterances", "difference", "low", "high"])
+        rows.append((name, *metrics.interval(paired[what] - paired[less], paired.speaker, seed=seed)))
+    if len(set(paired.group)) > 1:
+        rows.append(("interaction", *interaction(paired, seed=seed)))
+    table = pd.DataFrame(rows, columns=["comparison", "difference", "low", "high"])
+    return table.assign(speakers=paired.speaker.nunique(), utterances=len(paired))
 
 
 def mismatch(specialists: pd.DataFrame, control: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:

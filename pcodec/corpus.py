@@ -6,7 +6,8 @@ Conventions: columns `COLUMNS`; `path` is relative to the corpus's folder; `gend
 train, validation, test, or "" while undecided. Files that cannot be read are not in the table: `table.attrs
 ["left_out"]` lists them as (path, reason).
 
-Contents: `load`, `name`, `label`, `folder_of`, `fingerprint`, `librispeech`, `folder`, `demo`, `split`, `cap`.
+Contents: `load`, `name`, `label`, `folder_of`, `fingerprint`, `librispeech`, `folder`, `demo`, `split`, `cap`,
+`audio_files`.
 """
 
 import hashlib
@@ -68,7 +69,7 @@ def fingerprint(corpus: str) -> str:
     if corpus == "demo":
         return f"demo-v{voices.VERSION}"
     root = folder_of(corpus)
-    listing = "\n".join(f"{path.relative_to(root)} {path.stat().st_size}" for path in _files(root))
+    listing = "\n".join(f"{path.relative_to(root)} {path.stat().st_size}" for path in audio_files(root))
     return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
@@ -85,7 +86,7 @@ def librispeech(root: str | Path, download: bool = False, subsets: tuple[str, ..
         raise PcodecError(f"no corpus folder {root}")
     genders = _genders(root / "SPEAKERS.TXT")
     rows = []
-    for path in _files(root):
+    for path in audio_files(root):
         parts = path.relative_to(root).parts
         if len(parts) != 4:
             raise PcodecError(f"{path}: not in LibriSpeech's layout <subset>/<speaker>/<chapter>/<utterance>.flac")
@@ -102,7 +103,7 @@ def folder(root: str | Path) -> pd.DataFrame:
     if not root.is_dir():
         raise PcodecError(f"no corpus folder {root}")
     rows = []
-    for path in _files(root):
+    for path in audio_files(root):
         inside = path.relative_to(root)
         if len(inside.parts) < 2:
             raise PcodecError(f"{path}: put every file into its speaker's folder")
@@ -113,7 +114,8 @@ def folder(root: str | Path) -> pd.DataFrame:
 def demo() -> pd.DataFrame:
     """Table of the generated voices (`pcodec.voices`), made on first use."""
     root = voices.generate(folder_of("demo"))
-    rows = [(path.stem, path.parent.name, voices.SPEAKERS[path.parent.name][1], "", path) for path in _files(root)]
+    files = audio_files(root)
+    rows = [(path.stem, path.parent.name, voices.SPEAKERS[path.parent.name][1], "", path) for path in files]
     return _table(root, rows)
 
 
@@ -184,7 +186,8 @@ def _order(seed: int, word: str) -> str:
     return hashlib.sha256(f"{seed}:{word}".encode()).hexdigest()
 
 
-def _files(root: Path) -> list[Path]:
+def audio_files(root: Path) -> list[Path]:
+    """Files under `root` with the suffix of an audio format, sorted."""
     return sorted(path for path in root.rglob("*") if path.suffix.lower() in audio.SUFFIXES and path.is_file())
 
 

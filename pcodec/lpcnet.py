@@ -9,6 +9,7 @@ in the order r, z, n. Notebook 06_training.
 Contents: `LPCNetConfig`, `LPCNet`, `FrameNetwork`, `SampleNetwork`, `DualFC`.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -167,6 +168,14 @@ class LPCNet(nn.Module):
         ramp = math.sqrt(12) * (torch.arange(LEVELS) - 127.5) / LEVELS
         noise = torch.empty_like(embedding).uniform_(-1.7321, 1.7321)
         embedding.data.copy_(0.1 * (noise + ramp[:, None]))
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits of the weights' hash: what an adapter belongs to."""
+        digest = hashlib.sha256(repr(self.config).encode())
+        for _, value in sorted(self.state_dict().items()):
+            digest.update(value.detach().cpu().contiguous().numpy())
+        return digest.hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
         """Weights as safetensors, config and provenance in its metadata."""

@@ -7,8 +7,8 @@ Groups are colours, genders are markers, sizes are line styles, in every figure 
 
 Contents: `corpus`, `features`, `lpc_envelopes`, `bit_allocation`, `quantization`, `decoded_features`,
 `bit_sensitivity`, `rate`, `embedding_training`, `scores`, `projection`, `groups`, `groups_number`,
-`groups_seconds`, `groups_running`, `validation_loss`, `gains`, `mismatch`, `capacity`, `study`, `spectrograms`,
-`objective`.
+`groups_seconds`, `groups_running`, `validation_loss`, `gains`, `mismatch`, `capacity`, `study`,
+`personalization`, `spectrograms`, `objective`.
 """
 
 import matplotlib.pyplot as plt
@@ -332,6 +332,21 @@ def study(table: pd.DataFrame, ax=None):
         ax.plot([], [], "o", color=colour, label=comparison)
     ax.axhline(0, color="grey", linestyle=":")
     ax.set(xticks=range(len(names)), xticklabels=names, xlabel="training speech", ylabel="difference (nats per sample)")
+    ax.legend()
+    return ax
+
+
+def personalization(table: pd.DataFrame, ax=None):
+    """Gain of decoders for one person. Table: system, minutes (0 for "group"), comparison, difference, low, high."""
+    ax = ax or plt.subplots(figsize=(7, 3.6), layout="constrained")[1]
+    names = [(row.system, row.minutes) for row in table.drop_duplicates(["system", "minutes"]).itertuples()]
+    for shift, (comparison, colour) in zip((-0.1, 0.1), COMPARISON_COLOURS.items(), strict=True):
+        for row in table[table.comparison == comparison].itertuples():
+            _interval(ax, names.index((row.system, row.minutes)) + shift, row.difference, row, colour)
+        ax.plot([], [], "o", color=colour, label=comparison)
+    labels = [f"{system}\n{minutes:g} min" if minutes else system for system, minutes in names]
+    ax.axhline(0, color="grey", linestyle=":")
+    ax.set(xticks=range(len(names)), xticklabels=labels, ylabel="difference (nats per sample)")
     ax.legend()
     return ax
 

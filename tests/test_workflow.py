@@ -13,11 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TINY = """
 grid: {seed: 1, units: [16], C: [2], study: 16, minutes: [1]}
-01_corpus: {held_out: 0.17, personal_speakers: 1, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 8}
+01_corpus:
+  {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 14}
 03_bitstream: {max_frames: 6000}
 04_embedding: {updates: 10}
-06_training: {general_updates: 3, extra_updates: 2, batch: 4, evaluations: 1, evaluation_seconds: 1, unseen_seconds: 1}
+06_training: {general_updates: 3, extra_updates: 2, batch: 4, evaluations: 1, unseen_seconds: 1}
 08_synthesis: {utterances: 1}
+12_personalization: {updates: 2, minutes: [0.05], test_utterances: 1}
 """
 
 
@@ -68,7 +70,8 @@ def test_every_step_leaves_figures_and_labelled_tables(home, first):
 def test_the_comparison_is_fair_and_on_unseen_speakers(home, first):
     results = home / "results" / "tiny-demo"
     last = {
-        name: pd.read_csv(results / f"training-16-{name}.csv")["update"].max() for name in ("0-0", "1-0", "2-0", "2-1", "2-1-scratch", "2-0-1min")
+        name: pd.read_csv(results / f"training-16-{name}.csv")["update"].max()
+        for name in ("0-0", "1-0", "2-0", "2-1", "2-1-scratch", "2-0-1min")
     }
     assert last.pop("0-0") == 3
     assert set(last.values()) == {5}, "control and specialists have had the same updates"

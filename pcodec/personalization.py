@@ -1,0 +1,140 @@
+"""A decoder for one person: a small adapter, learned from a minute of speech.
+
+Task: what the paper does for groups, for one speaker and with few numbers to store. Every matrix W of the general
+decoder becomes W + U V with U, V of rank r, every vector gets an offset; only these are trained (low-rank adaptation).
+Added to the decoder before it runs they cost nothing in synthesis.
+
+Conventions: an adapter file is float16 safetensors and belongs to one decoder, which it names by its identity. Notebook
+12_personalization.
+
+Contents: `Adapted`, `load`, `pieces`, `hold_back`, `adapt`.
+"""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pcodec import PcodecError, audio, corpus, paths, training
+from pcodec.backend import torch
+from pcodec.codebooks import Codebooks
+from pcodec.lpcnet import LPCNet
+from pcodec.samples import SampleDataset
+
+RANK = 8
+PIECE = 5.0  # s: recordings are cut into pieces, of which some are held back
+HELD_BACK = 6  # every sixth piece is not trained on
+LEAST = 10.0  # s of speech to learn from
+OPTIONS = {"batch": 32, "sequence": 160, "learning_rate": 2e-3, "evaluation_seconds": 0.0}
+
+
+class Adapted(torch.nn.Module):
+    """`base`, frozen, with trainable low-rank updates; called like `LPCNet`. It starts equal to `base`."""
+
+    def __init__(self, base: LPCNet, rank: int = RANK, seed: int = 1):
+        super().__init__()
+        if rank < 1:
+            raise PcodecError(f"the rank of an adapter must be at least 1, got {rank}")
+        self.base, self.config, self.rank = copy.deepcopy(base).requires_grad_(False), base.config, rank
+        generator = torch.Generator().manual_seed(seed)
+        parts = {}
+        for name, value in base.named_parameters():
+            rows, columns = len(value), value[0].numel()
+            if value.ndim >= 2 and min(rows, columns) > rank:
+                parts[f"{name}:up"] = torch.zeros(rows, rank)
+                parts[f"{name}:down"] = torch.randn(rank, columns, generator=generator) / columns**0.5
+            else:
+                parts[f"{name}:offset"] = torch.zeros(value.shape)
+        self.parts = torch.nn.ParameterDict({name.replace(".", "/"): value for name, value in parts.items()})
+
+    def forward(self, *inputs):
+        """As `LPCNet.forward`."""
+        return torch.func.functional_call(self.base, self.weights(), inputs)
+
+    def weights(self) -> dict:
+        """Weights of the adapted decoder by name."""
+        merged = {}
+        for name, value in self.base.named_parameters():
+            key = name.replace(".", "/")
+            if f"{key}:offset" in self.parts:
+                merged[name] = value + self.parts[f"{key}:offset"]
+            else:
+                merged[name] = value + (self.parts[f"{key}:up"] @ self.parts[f"{key}:down"]).view_as(value)
+        return merged
+
+    def merged(self) -> LPCNet:
+        """A decoder like any other."""
+        model = LPCNet(self.config)
+        model.load_state_dict({name: value.detach() for name, value in self.weights().items()})
+        model.provenance = dict(self.base.provenance)
+        return model.eval()
+
+    def save(self, path: str | Path, **provenance) -> None:
+        """Write the adapter alone, as float16."""
+        from safetensors.torch import save_file
+
+        adapter = {"rank": self.rank, "decoder": self.base.identity} | provenance
+        state = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in self.parts.items()}
+        with paths.replacing(Path(path)) as temporary:
+            save_file(state, temporary, {"adapter": json.dumps(adapter)})
+
+
+def load(path: str | Path, base: LPCNet) -> LPCNet:
+    """The decoder `base` with the adapter in file `path`.
+
+    Raises `PcodecError` naming the file if it is no adapter, or belongs to another decoder.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            adapter = json.loads(file.metadata()["adapter"])
+            state = {name: file.get_tensor(name).float() for name in file.keys()}
+        model = Adapted(base, adapter["rank"])
+        if adapter["decoder"] != base.identity:
+            raise PcodecError(f"{path}: an adapter of decoder {adapter['decoder']}, not of {base.identity}")
+        model.parts.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise PcodecError(f"{path}: no adapter: {' '.join(str(error).split())}") from None
+    return model.merged()
+
+
+def pieces(folder: str | Path) -> list[tuple[str, str, np.ndarray]]:
+    """All recordings under a folder, cut into `PIECE` seconds: (name, folder's name, samples) of each piece.
+
+    Raises `PcodecError` naming the file that cannot be read, or the folder if it holds less than `LEAST` seconds.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PcodecError(f"{folder}: no folder of recordings")
+    cut = []
+    for path in corpus.audio_files(folder):
+        samples = audio.read(path)
+        name = path.relative_to(folder).as_posix()
+        length = int(PIECE * audio.RATE)
+        cut += [(f"{name}:{at}", folder.name, samples[at : at + length]) for at in range(0, len(samples), length)]
+    seconds = sum(len(samples) for _, _, samples in cut) / audio.RATE
+    if seconds < LEAST:
+        raise PcodecError(f"{folder}: {seconds:.1f} s of recordings, at least {LEAST:.0f} s are needed")
+    return cut
+
+
+def hold_back(cut: list) -> tuple[list, list]:
+    """Pieces to learn from and pieces to measure on; the latter lie apart from each other."""
+    return [piece for i, piece in enumerate(cut) if i % HELD_BACK != HELD_BACK - 1], cut[HELD_BACK - 1 :: HELD_BACK]
+
+
+def adapt(
+    model: LPCNet | Adapted, signals: list, held_back: SampleDataset, codebooks: Codebooks, seed: int = 1, **options
+) -> pd.DataFrame:
+    """Train a decoder or its adapter on (name, speaker, samples), in place; returns `training.fit`'s table.
+
+    `options` go to `training.fit` and replace `OPTIONS`; gains, responses and noise are drawn anew for every epoch.
+    """
+
+    def draw(number):
+        return SampleDataset.of(signals, codebooks, augment=True, draw=number, seed=seed)
+
+    return training.fit(model, draw, held_back, seed=seed, **OPTIONS | options)
