@@ -22,13 +22,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pcodec import PcodecError, backend, paths
+from pcodec import PcodecError, audio, backend, paths
 from pcodec.backend import torch
 from pcodec.features import FRAME
-from pcodec.lpcnet import CONTEXT, LPCNet
+from pcodec.lpcnet import LPCNet
 from pcodec.samples import SampleDataset
 
-EVALUATION = 15  # frames: lengths of utterances are cut to a multiple of it when a loss is measured
+WARM_UP, STRETCH = 10, 50  # frames before and in a stretch of speech on which a loss is measured
 CHECKPOINT_SECONDS = 60.0
 SHOW_SECONDS = 1.0
 
@@ -172,36 +172,36 @@ def sample_loss(model: LPCNet, features, codes, states=None, precision=torch.flo
     return losses.view(targets.shape).t(), states
 
 
-def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: int = 128) -> pd.DataFrame:
-    """Loss of `model` on each utterance, from its start, states carried along: table (utterance, speaker, nats).
+def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: int = 512) -> pd.DataFrame:
+    """Loss of `model` on each utterance: table (utterance, speaker, nats).
 
-    `seconds` limits what is heard of each utterance; 0 hears all of it. Every model sees the same samples and the same
-    noise. Utterances shorter than 0.15 s are left out.
+    An utterance is heard in stretches of 0.5 s, each after 0.1 s that only brings the states up to date; `seconds`
+    limits how much of it, evenly spread, 0 hears all. Every model sees the same samples and the same noise. Utterances
+    shorter than a stretch are left out.
     """
-    first = np.cumsum(data.frames) - data.frames + CONTEXT
-    chunks = (data.frames - 2 * CONTEXT) // EVALUATION
+    starts, which = data.starts(WARM_UP + STRETCH)
     if seconds:
-        chunks = np.minimum(chunks, max(1, round(seconds * 100 / EVALUATION)))
-    longest_first = np.argsort(-chunks, kind="stable")
-    longest_first = longest_first[chunks[longest_first] > 0]
-    if not len(longest_first):
-        raise PcodecError(f"no utterance holds {EVALUATION * FRAME} samples to evaluate on")
-    sums = np.zeros(len(data.frames))
+        most = max(1, round(seconds * audio.RATE / (STRETCH * FRAME)))
+        chosen = []
+        for utterance in np.unique(which):
+            own = np.flatnonzero(which == utterance)
+            take = min(most, len(own))
+            chosen.extend(own[((np.arange(take) + 0.5) * len(own) / take).astype(int)])
+        starts, which = starts[chosen], which[chosen]
+    if not len(starts):
+        raise PcodecError(f"no utterance holds {(WARM_UP + STRETCH) * FRAME} samples to evaluate on")
+    nats = np.zeros(len(starts))
     model.eval()
     with torch.no_grad():
-        for begin in range(0, len(longest_first), batch):
-            rows = longest_first[begin : begin + batch]
-            states = None
-            for chunk in range(chunks[rows[0]]):
-                rows = rows[chunks[rows] > chunk]
-                if states is not None:
-                    states = tuple(state[: len(rows)] for state in states)
-                starts = first[rows] + chunk * EVALUATION
-                losses, states = sample_loss(model, *data.batch(starts, EVALUATION), states)
-                sums[rows] += losses.mean(dim=1).cpu().numpy()
+        for begin in range(0, len(starts), batch):
+            rows, states = slice(begin, begin + batch), None
+            for frame in range(0, WARM_UP + STRETCH, WARM_UP):
+                losses, states = sample_loss(model, *data.batch(starts[rows] + frame, WARM_UP), states)
+                if frame:
+                    nats[rows] += losses.mean(dim=1).cpu().numpy() * WARM_UP / STRETCH
     model.train()
-    heard = np.sort(longest_first)
-    return data.utterances.iloc[heard].assign(nats=sums[heard] / chunks[heard]).reset_index(drop=True)
+    table = data.utterances.iloc[which].assign(nats=nats)
+    return table.groupby(["utterance", "speaker"], as_index=False, sort=False).nats.mean()
 
 
 def _identity(model: LPCNet, data: SampleDataset, settings: tuple) -> str:
