@@ -28,7 +28,7 @@ from pcodec.features import FRAME
 from pcodec.lpcnet import LPCNet
 from pcodec.samples import SampleDataset
 
-WARM_UP, STRETCH = 10, 50  # frames before and in a stretch of speech on which a loss is measured
+WARM_UP, STRETCH = 10, 30  # frames before and in a stretch of speech on which a loss is measured
 CHECKPOINT_SECONDS = 60.0
 SHOW_SECONDS = 1.0
 
@@ -175,7 +175,7 @@ def sample_loss(model: LPCNet, features, codes, states=None, precision=torch.flo
 def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: int = 512) -> pd.DataFrame:
     """Loss of `model` on each utterance: table (utterance, speaker, nats).
 
-    An utterance is heard in stretches of 0.5 s, each after 0.1 s that only brings the states up to date; `seconds`
+    An utterance is heard in stretches of 0.3 s, each after 0.1 s that only brings the states up to date; `seconds`
     limits how much of it, evenly spread, 0 hears all. Every model sees the same samples and the same noise. Utterances
     shorter than a stretch are left out.
     """

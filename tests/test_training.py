@@ -25,17 +25,17 @@ def test_loss_of_a_model_that_knows_nothing_is_ln_256(dataset):
 
 
 def test_evaluation_hears_stretches_after_a_warm_up(dataset):
-    """The same in one piece: 0.1 s not counted, 0.5 s counted, mean of an utterance's stretches."""
+    """The same in one piece: 0.1 s not counted, 0.3 s counted, mean of an utterance's stretches."""
     model = LPCNet(SMALL, seed=1)
     losses = training.evaluate(model, dataset, batch=2)
-    starts, which = dataset.starts(60)
+    starts, which = dataset.starts(40)
     utterance = dataset.utterances.utterance[which[0]]
     with torch.no_grad():
-        whole, _ = training.sample_loss(model, *dataset.batch(starts[which == which[0]], 60))
+        whole, _ = training.sample_loss(model, *dataset.batch(starts[which == which[0]], 40))
     counted = whole[:, 1600:].mean(dim=1).numpy()
     nats = losses.set_index("utterance").nats
     assert len(counted) > 2 and nats[utterance] == pytest.approx(counted.mean(), abs=1e-5)
-    short = training.evaluate(model, dataset, seconds=1.0).set_index("utterance").nats
+    short = training.evaluate(model, dataset, seconds=0.6).set_index("utterance").nats
     n = len(counted)
     assert short[utterance] == pytest.approx(counted[[int(0.25 * n), int(0.75 * n)]].mean(), abs=1e-5)
 
