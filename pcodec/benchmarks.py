@@ -1,12 +1,13 @@
 """How fast the codec is, on this machine.
 
-Task: the numbers of the README's section "Benchmarks", measured in one run on one core, each as a ratio to real time,
-beside the machine's float32 matrix product: ratios on two machines compare when both are divided by that.
+Task: the numbers of the README's section "Benchmarks", measured in one run: the encoder on one core, as a ratio to real
+time; training with all threads, in samples per second, beside the plain form of the same step; and the machine's
+float32 matrix product: figures of two machines compare when both are divided by that.
 
-Conventions: one thread, best of three passes over the same speech; compilation by Numba happens before. Not for tests:
-a loaded machine is slow.
+Conventions: best of three passes over the same speech or samples; compilation by Numba happens before. Not for tests: a
+loaded machine is slow.
 
-Contents: `report`, `gemm`, `encoder`.
+Contents: `report`, `gemm`, `encoder`, `training`.
 """
 
 import time
@@ -15,12 +16,17 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pcodec import audio, bitstream, corpus, features, quantizer
+from pcodec import audio, backend, bitstream, corpus, features, quantizer
+from pcodec.backend import torch
+from pcodec.cepstrum import FRAME
 from pcodec.codebooks import Codebooks
+from pcodec.lpcnet import CONTEXT, LPCNet, LPCNetConfig
 
 SECONDS = 120.0  # of speech
 PASSES = 3
 SIDE = 1024  # of the matrices
+UNITS = (384, 256)
+BATCH, SEQUENCE = 128, 160  # sequences and samples of a training update, as in the desktop preset
 
 
 def report(corpus_: str) -> list[str]:
@@ -32,6 +38,15 @@ def report(corpus_: str) -> list[str]:
         lines = [f"{gemm():8.1f} GFLOP/s  float32 matrix product ({SIDE}), one thread"]
         lines += [f"{ratio:8.0f} x real time  {name}" for name, ratio in encoder(files).items()]
     lines.append(f"over {table.seconds.sum():.0f} s of {corpus.label(corpus_)} in {len(files)} files")
+    for units in UNITS:
+        speeds = training(units)
+        plain = speeds["plain, float32"]
+        lines += [
+            f"{speed:8.0f} samples/s  training, {units} units, {name} ({speed / plain:.1f} x plain, float32)"
+            for name, speed in speeds.items()
+        ]
+    threads = torch.get_num_threads()
+    lines.append(f"updates of {BATCH} x {SEQUENCE} samples on {backend.device()}, {threads} CPU threads")
     return lines
 
 
@@ -60,6 +75,41 @@ def encoder(files: list[Path]) -> dict[str, float]:
         ],
     }
     return {name: seconds / _best(step) for name, step in steps.items()}
+
+
+def training(units: int) -> dict[str, float]:
+    """Samples per second of whole updates: forward, backward, Adam.
+
+    "folded" looks GRU_A's inputs up and has its own backward pass, "plain" is nn.GRU on concatenated embeddings. On a
+    GPU there is the plain form only.
+    """
+    backend.keep_memory()
+    device = backend.device()
+    model = LPCNet(LPCNetConfig(units=units), seed=1).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), amsgrad=True)
+    generator = torch.Generator().manual_seed(1)
+    codes = torch.randint(0, 256, (BATCH, SEQUENCE, 4), generator=generator).to(device)
+    features = (0.3 * torch.randn(BATCH, SEQUENCE // FRAME + 2 * CONTEXT, 20, generator=generator)).to(device)
+
+    def update(form, precision):
+        f = model.frame(features)
+        states = [f.new_zeros(BATCH, gru.hidden_size) for gru in (model.sample.gru_a, model.sample.gru_b)]
+        with torch.autocast(device.type, torch.bfloat16, enabled=form == "plain" and precision == torch.bfloat16):
+            more = (precision,) if form == "folded" else ()
+            logits, _ = getattr(model.sample, form)(codes[..., :3], f, states, *more)
+        loss = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), codes[..., 3])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()  # waits for a GPU
+
+    found = {}
+    for form in ("plain",) if device.type == "cuda" else ("folded", "plain"):
+        for precision in (torch.bfloat16, torch.float32):
+            update(form, precision)
+            name = f"{form}, {str(precision).removeprefix('torch.')}"
+            found[name] = BATCH * SEQUENCE / _best(lambda form=form, precision=precision: update(form, precision))
+    return found
 
 
 def _best(step, passes: int = PASSES) -> float:

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     personalize.add_argument("--seed", type=int, default=1)
     personalize.set_defaults(command=_personalize)
 
-    bench = commands.add_parser("bench", help="speed of the encoder, as a ratio to real time, on one core")
+    bench = commands.add_parser("bench", help="speed of the encoder (one core) and of training (all)")
     bench.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
     bench.set_defaults(command=_bench)
     return parser

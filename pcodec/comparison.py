@@ -55,10 +55,11 @@ def losses_of(losses: pd.DataFrame, units: int, C: int, minutes: float = 0.0, sc
 
 
 def pair(specialists: pd.DataFrame, control: pd.DataFrame, general: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """One row an utterance: speaker, group, control, general, estimated, oracle, wrong (nats).
+    """One row an utterance: speaker, group, control, general, estimated, oracle, wrong, others (nats).
 
     `specialists` (group, utterance, speaker, nats) has every group's decoder on every utterance; `control` and
-    `general` (utterance, nats); `groups` maps utterances to estimated groups; "wrong" is the mean over all others.
+    `general` (utterance, nats); `groups` maps utterances to estimated groups; "wrong" is the mean over all other
+    groups' decoders, "others" over those of groups that occur among the utterances.
     """
     losses = specialists.pivot(index="utterance", columns="group", values="nats")
     table = specialists.drop_duplicates("utterance").set_index("utterance")[["speaker"]].loc[losses.index]
@@ -77,6 +78,9 @@ def pair(specialists: pd.DataFrame, control: pd.DataFrame, general: pd.DataFrame
     for name, chosen in own.items():
         table[name] = values[np.arange(len(table)), chosen.astype(int)]
     table["wrong"] = (values.sum(axis=1) - table.estimated) / (C - 1)
+    present = sorted(set(table.group.astype(int)))
+    if len(present) > 1:
+        table["others"] = (values[:, present].sum(axis=1) - table.estimated) / (len(present) - 1)
     return table.reset_index().astype({"group": int})
 
 
@@ -110,12 +114,12 @@ def mismatch(specialists: pd.DataFrame, control: pd.DataFrame, groups: pd.Series
 
 
 def interaction(paired: pd.DataFrame, draws: int = 2000, seed: int = 1) -> tuple[float, float, float]:
-    """Own less wrong decoder, mean of the groups' means, with its 95 % interval (speakers, then their utterances).
+    """Own less others' decoder, mean of the groups' means, with its 95 % interval (speakers, then their utterances).
 
-    With every group weighing the same, each decoder is as often own as it is wrong: that one group's speech is the
+    With every group weighing the same, each decoder is as often own as it is another's: that one group's speech is the
     better teacher, or easier to code, cancels. A speaker whose utterances fall into several groups counts in each.
     """
-    values = (paired.estimated - paired.wrong).groupby([paired.group, paired.speaker]).agg(list)
+    values = (paired.estimated - paired.others).groupby([paired.group, paired.speaker]).agg(list)
     by_group = [[np.array(own) for own in values[group]] for group in sorted(paired.group.unique())]
     if len(by_group) < 2:
         raise PcodecError("the utterances fall into one group only: no interaction can be told")

@@ -29,6 +29,7 @@ from pcodec.lpcnet import LPCNet
 from pcodec.samples import SampleDataset
 
 WARM_UP, STRETCH = 10, 30  # frames before and in a stretch of speech on which a loss is measured
+CHUNK = 2  # frames that are computed at once then: as much as fits into the processor's caches
 CHECKPOINT_SECONDS = 60.0
 SHOW_SECONDS = 1.0
 
@@ -195,10 +196,10 @@ def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: in
     with torch.no_grad():
         for begin in range(0, len(starts), batch):
             rows, states = slice(begin, begin + batch), None
-            for frame in range(0, WARM_UP + STRETCH, WARM_UP):
-                losses, states = sample_loss(model, *data.batch(starts[rows] + frame, WARM_UP), states)
-                if frame:
-                    nats[rows] += losses.mean(dim=1).cpu().numpy() * WARM_UP / STRETCH
+            for frame in range(0, WARM_UP + STRETCH, CHUNK):
+                losses, states = sample_loss(model, *data.batch(starts[rows] + frame, CHUNK), states)
+                if frame >= WARM_UP:
+                    nats[rows] += losses.mean(dim=1).cpu().numpy() * CHUNK / STRETCH
     model.train()
     table = data.utterances.iloc[which].assign(nats=nats)
     return table.groupby(["utterance", "speaker"], as_index=False, sort=False).nats.mean()

@@ -39,6 +39,15 @@ def test_planted_effects_are_told_apart(C):
     assert square.to_numpy() == pytest.approx(expected, abs=0.003)
 
 
+def test_a_group_that_nobody_belongs_to_does_not_count_as_other():
+    """Its decoder is never own, so it would not cancel."""
+    specialists, control, groups = planted()
+    spoilt = pd.concat([specialists, specialists[specialists.group == 0].assign(group=2, nats=9.0)])
+    pairs = [comparison.pair(table, control, control, groups) for table in (specialists, spoilt)]
+    assert comparison.interaction(pairs[0]) == pytest.approx(comparison.interaction(pairs[1]), abs=1e-12)
+    assert (pairs[1].wrong > 5).all()
+
+
 def test_equal_decoders_differ_by_nothing():
     _, control, groups = planted()
     specialists = pd.concat([control.assign(group=0), control.assign(group=1)])

@@ -19,7 +19,7 @@ grid: {seed: 1, units: [16], C: [2], study: 16, minutes: [1]}
 04_embedding: {updates: 10}
 06_training: {general_updates: 3, extra_updates: 2, batch: 4, evaluations: 1, unseen_seconds: 1}
 08_synthesis: {utterances: 1}
-12_personalization: {updates: 2, minutes: [0.05], test_utterances: 1}
+12_personalization: {updates: 2, adaptation_minutes: [0.05], test_utterances: 1}
 """
 
 
