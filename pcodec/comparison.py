@@ -124,13 +124,7 @@ def interaction(paired: pd.DataFrame, draws: int = 2000, seed: int = 1) -> tuple
     if len(by_group) < 2:
         raise PcodecError("the utterances fall into one group only: no interaction can be told")
     rng = np.random.default_rng(seed)
-
-    def mean(draw):
-        return np.mean(
-            [np.mean([draw(own).mean() for own in draw(np.array(group, dtype=object))]) for group in by_group]
-        )
-
-    found = mean(lambda values: values)
-    drawn = [mean(lambda values: values[rng.integers(len(values), size=len(values))]) for _ in range(draws)]
+    found = np.mean([np.mean([own.mean() for own in group]) for group in by_group])
+    drawn = [np.mean([metrics.redrawn_mean(group, rng) for group in by_group]) for _ in range(draws)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(found), float(low), float(high)

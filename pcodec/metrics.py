@@ -6,7 +6,7 @@ underrate it, so read them as differences between vocoders, not against waveform
 
 Conventions: all signals 16 kHz, reference and decoded of equal length. Notebook 09_objective.
 
-Contents: `MEASURES`, `evaluate`, `pesq_wideband`, `stoi`, `interval`.
+Contents: `MEASURES`, `evaluate`, `pesq_wideband`, `stoi`, `interval`, `redrawn_mean`.
 """
 
 import warnings
@@ -95,9 +95,11 @@ def interval(values: np.ndarray, speakers: np.ndarray, draws: int = 2000, seed: 
     if not np.isfinite(np.concatenate(by_speaker)).all():
         raise PcodecError("a value is not a number")
     rng = np.random.default_rng(seed)
-    means = np.empty(draws)
-    for draw in range(draws):
-        chosen = rng.integers(len(by_speaker), size=len(by_speaker))
-        means[draw] = np.mean([rng.choice(by_speaker[i], len(by_speaker[i])).mean() for i in chosen])
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = np.quantile([redrawn_mean(by_speaker, rng) for _ in range(draws)], [0.025, 0.975])
     return float(np.mean([values.mean() for values in by_speaker])), float(low), float(high)
+
+
+def redrawn_mean(by_speaker: list[np.ndarray], rng: np.random.Generator) -> float:
+    """Mean of the speakers' means after drawing speakers, then their values, with replacement."""
+    chosen = rng.integers(len(by_speaker), size=len(by_speaker))
+    return np.mean([rng.choice(by_speaker[i], len(by_speaker[i])).mean() for i in chosen])
