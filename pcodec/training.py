@@ -82,7 +82,7 @@ def fit(
     sparsifier: Sparsifier | None = None,
     checkpoint: Path | None = None,
 ) -> pd.DataFrame:
-    """Train `model` in place; return validation losses as a table (update, utterance, speaker, nats, training_loss).
+    """Train `model` in place; return validation losses: `evaluate`'s table with update and training_loss.
 
     The budget is a number of `updates`, or of `seconds` of training. `draw(n)` is the training data prepared for the
     n-th time; a new draw every `redraw` epochs. `sequence` in samples is the chunk of an update; with `carry` the
@@ -174,7 +174,7 @@ def sample_loss(model: LPCNet, features, codes, states=None, precision=torch.flo
 
 
 def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: int = 512) -> pd.DataFrame:
-    """Loss of `model` on each utterance: table (utterance, speaker, nats).
+    """Loss of `model` on each utterance: table (utterance, speaker, nats, bits), both per sample.
 
     An utterance is heard in stretches of 0.3 s, each after 0.1 s that only brings the states up to date; `seconds`
     limits how much of it, evenly spread, 0 hears all. Every model sees the same samples and the same noise. Utterances
@@ -202,7 +202,8 @@ def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: in
                     nats[rows] += losses.mean(dim=1).cpu().numpy() * CHUNK / STRETCH
     model.train()
     table = data.utterances.iloc[which].assign(nats=nats)
-    return table.groupby(["utterance", "speaker"], as_index=False, sort=False).nats.mean()
+    table = table.groupby(["utterance", "speaker"], as_index=False, sort=False).nats.mean()
+    return table.assign(bits=table.nats / np.log(2))
 
 
 def _identity(model: LPCNet, data: SampleDataset, settings: tuple) -> str:
