@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pcodec import bitstream, cli, features
+from pcodec import benchmarks, bitstream, cli, features
 from pcodec.codebooks import Codebooks
 
 
@@ -73,12 +73,16 @@ def test_info_refuses_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err == f"pcodec: error: {tmp_path / 'a.plpc'}: truncated: 4 bytes, the header has 24\n"
 
 
-def test_bench_reports_ratios(capsys, demo):
+def test_bench_reports_ratios(capsys, demo, monkeypatch):
+    monkeypatch.setattr(benchmarks, "UNITS", (16,))
+    monkeypatch.setattr(benchmarks, "BATCH", 4)
     assert cli.main(["bench"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^ +[\d.]+ GFLOP/s", out, re.M)
     for step in ("features", "quantization", "encoder, audio file to packets"):
         assert float(re.search(rf"^ +(\d+) x real time  {step}$", out, re.M)[1]) > 0
+    for form in ("folded, bfloat16", "folded, float32", "plain, bfloat16", "plain, float32"):
+        assert float(re.search(rf"^ +(\d+) samples/s  training, 16 units, {form} \(", out, re.M)[1]) > 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["features"], ["features", "a.wav"], ["decode-everything"]])

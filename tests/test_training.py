@@ -70,6 +70,7 @@ def test_data_is_drawn_anew_and_not_kept(dataset):
 
 def test_training_learns_resumes_and_repeats(dataset, tmp_path, monkeypatch):
     options = {"updates": 48, "batch": 16, "sequence": 160, "learning_rate": 0.02, "evaluations": 3}
+    options |= {"evaluation_seconds": 0.3}
 
     def fresh():
         return LPCNet(SMALL, seed=1)
@@ -120,7 +121,8 @@ def test_rate_falls_to_zero_and_frozen_parts_stay(dataset, monkeypatch):
     model = LPCNet(SMALL, seed=1)
     model.sample.requires_grad_(False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    training.fit(model, draws(dataset), dataset, 8, batch=4, sequence=160, learning_rate=0.01, decay=0.1, anneal=0.5)
+    training.fit(model, draws(dataset), dataset, 8, batch=4, sequence=160, learning_rate=0.01, decay=0.1, anneal=0.5,
+                 evaluations=1, evaluation_seconds=0.3)  # fmt: skip
     decayed = [0.01 / (1 + 0.1 * b) for b in range(8)]
     assert rates == pytest.approx([rate * min(1, (1 - b / 8) / 0.5) for b, rate in enumerate(decayed)])
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
