@@ -94,44 +94,28 @@ def fit(
     where it was, to the same result (if the budget is in updates). Raises `PcodecError` when the data is too short or
     the loss is not finite.
     """
-    if batch < 1 or evaluations < 1 or redraw < 1 or not learning_rate > 0 or not 0 <= anneal <= 1:
-        raise PcodecError(
-            f"cannot train with batch {batch}, evaluations {evaluations}, redraw {redraw}, "
-            f"learning_rate {learning_rate}, anneal {anneal}"
-        )
-    if updates < 0 or seconds < 0 or bool(updates) == bool(seconds):
-        raise PcodecError(f"training needs a budget, of updates or of seconds; got {updates} and {seconds}")
-    frames = sequence // FRAME
-    if sequence % FRAME or frames < 1:
-        raise PcodecError(f"a training sequence must be a multiple of {FRAME} samples, got {sequence}")
+    _check_options(updates, seconds, batch, sequence, learning_rate, anneal, redraw, evaluations)
     backend.keep_memory()
     device = next(model.parameters()).device
-    half = backend.precision(device, precision)
-    streams = _Streams(draw, frames, batch, carry, redraw, seed, device)
+    products = backend.precision(device, precision)
+    streams = _Streams(draw, sequence // FRAME, batch, carry, redraw, seed, device)
     validation = validation.to(device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=learning_rate, eps=1e-7, amsgrad=True)
     schedule = (updates, seconds, batch, sequence, carry, learning_rate, decay, anneal, redraw, evaluations)
-    settings = (*schedule, evaluation_seconds, half, seed, sparsifier and vars(sparsifier))
-    task = None if checkpoint is None else _identity(model, streams.data, settings)
-    history, update, elapsed, states, running = [], 0, 0.0, None, np.nan
-    if checkpoint is not None and checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=device, weights_only=False)
-        if saved["task"] == task:
-            model.load_state_dict(saved["model"])
-            optimizer.load_state_dict(saved["optimizer"])
-            history, update, elapsed = saved["history"], saved["update"], saved["elapsed"]
-            states, running = saved["states"], saved["running"]
+    settings = (*schedule, evaluation_seconds, products, seed, sparsifier and vars(sparsifier))
+    keeper = _Checkpoint(checkpoint, model, optimizer, streams.data, settings)
+    history, update, elapsed, states, running = keeper.load() or ([], 0, 0.0, None, torch.tensor(torch.nan))
     started = time.monotonic() - elapsed
-    last_saved = last_shown = time.monotonic()
+    shown = time.monotonic()
     with tqdm(total=updates or None, initial=update, desc="training", unit="update", mininterval=2) as bar:
         while True:
             elapsed = time.monotonic() - started
             done = update / updates if updates else min(1.0, elapsed / seconds)
             if done * evaluations >= len(history):
                 losses = evaluate(model, validation, evaluation_seconds)
-                history.append(losses.assign(update=update, training_loss=float(running)))
-                started += time.monotonic() - started - elapsed  # evaluations are not training
+                history.append(losses.assign(update=update, training_loss=running.item()))
+                started = time.monotonic() - elapsed  # evaluations are not training
             if done >= 1.0:
                 break
             rate = learning_rate / (1.0 + decay * update)
@@ -139,7 +123,7 @@ def fit(
             features, codes, fresh = streams[update]
             if states is not None:
                 states = tuple(state.masked_fill(fresh, 0.0) for state in states)
-            losses, states = sample_loss(model, features, codes, states, half)
+            losses, states = sample_loss(model, features, codes, states, products)
             states = tuple(state.detach() for state in states)
             loss = losses.mean()
             optimizer.zero_grad()
@@ -150,17 +134,12 @@ def fit(
             running = loss.detach()
             update += 1
             bar.update()
-            if time.monotonic() - last_shown > SHOW_SECONDS or update == updates:  # a look at it waits for a GPU
-                last_shown = time.monotonic()
+            if time.monotonic() - shown > SHOW_SECONDS or update == updates:  # a look at the loss waits for a GPU
+                shown = time.monotonic()
                 bar.set_postfix_str(f"loss {running:.3f} nats", refresh=False)
                 if not torch.isfinite(running):
                     raise PcodecError(f"the training loss is {running} after {update} updates; lower learning_rate")
-            if checkpoint is not None and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
-                with paths.replacing(checkpoint) as temporary:
-                    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "task": task}
-                    state |= {"history": history, "update": update, "elapsed": time.monotonic() - started}
-                    torch.save(state | {"states": states, "running": running}, temporary)
-                last_saved = time.monotonic()
+            keeper.save_if_due(history, update, time.monotonic() - started, states, running)
     return pd.concat(history, ignore_index=True)
 
 
@@ -206,12 +185,51 @@ def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: in
     return table.assign(bits=table.nats / np.log(2))
 
 
-def _identity(model: LPCNet, data: SampleDataset, settings: tuple) -> str:
-    """What a checkpoint belongs to: settings, data and first weights. A checkpoint of another task is not resumed."""
-    digest = zlib.crc32(repr((model.config, settings)).encode())
-    for tensor in (data.codes, data.features, *model.parameters()):
-        digest = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), digest)
-    return f"{digest:08x}"
+def _check_options(updates, seconds, batch, sequence, learning_rate, anneal, redraw, evaluations):
+    if batch < 1 or evaluations < 1 or redraw < 1 or not learning_rate > 0 or not 0 <= anneal <= 1:
+        raise PcodecError(
+            f"cannot train with batch {batch}, evaluations {evaluations}, redraw {redraw}, "
+            f"learning_rate {learning_rate}, anneal {anneal}"
+        )
+    if updates < 0 or seconds < 0 or bool(updates) == bool(seconds):
+        raise PcodecError(f"training needs a budget, of updates or of seconds; got {updates} and {seconds}")
+    if sequence % FRAME or sequence < FRAME:
+        raise PcodecError(f"a training sequence must be a multiple of {FRAME} samples, got {sequence}")
+
+
+class _Checkpoint:
+    """Keeps model, optimizer and progress in a file; one of another task is not resumed.
+
+    A task is its settings, its data and its first weights.
+    """
+
+    def __init__(self, path: Path | None, model: LPCNet, optimizer, data: SampleDataset, settings: tuple):
+        self.path, self.model, self.optimizer, self.saved = path, model, optimizer, time.monotonic()
+        if path is not None:
+            digest = zlib.crc32(repr((model.config, settings)).encode())
+            for tensor in (data.codes, data.features, *model.parameters()):
+                digest = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), digest)
+            self.task = f"{digest:08x}"
+
+    def load(self) -> tuple | None:
+        """The progress that was saved last, or None."""
+        if self.path is None or not self.path.exists():
+            return None
+        device = next(self.model.parameters()).device
+        saved = torch.load(self.path, map_location=device, weights_only=False)
+        if saved["task"] != self.task:
+            return None
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        return saved["progress"]
+
+    def save_if_due(self, *progress) -> None:
+        if self.path is None or time.monotonic() - self.saved < CHECKPOINT_SECONDS:
+            return
+        state = {"task": self.task, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        with paths.replacing(self.path) as temporary:
+            torch.save(state | {"progress": progress}, temporary)
+        self.saved = time.monotonic()
 
 
 class _Streams:

@@ -27,7 +27,7 @@ def test_loss_of_a_model_that_knows_nothing_is_ln_256(dataset):
 def test_evaluation_hears_stretches_after_a_warm_up(dataset):
     """The same in one piece: 0.1 s not counted, 0.3 s counted, mean of an utterance's stretches."""
     model = LPCNet(SMALL, seed=1)
-    losses = training.evaluate(model, dataset, batch=2)
+    losses = training.evaluate(model, dataset, batch=64)
     starts, which = dataset.starts(40)
     utterance = dataset.utterances.utterance[which[0]]
     with torch.no_grad():
