@@ -65,9 +65,10 @@ def pair(specialists: pd.DataFrame, control: pd.DataFrame, general: pd.DataFrame
     table = specialists.drop_duplicates("utterance").set_index("utterance")[["speaker"]].loc[losses.index]
     C = losses.shape[1]
     table["group"] = groups.reindex(losses.index)
-    if table.group.isna().any() or losses.isna().any(axis=None):
-        bad = table.index[table.group.isna() | losses.isna().any(axis=1)][0]
-        raise PcodecError(f"utterance {bad}: no group, or not every decoder's loss")
+    unusable = ~table.group.isin(losses.columns) | losses.isna().any(axis=1)
+    if unusable.any():
+        bad = table.index[unusable][0]
+        raise PcodecError(f"utterance {bad}: no group with a decoder, or not every decoder's loss")
     majority = table.groupby("speaker").group.agg(lambda values: values.mode().iloc[0])
     own = {"estimated": table.group, "oracle": table.speaker.map(majority)}
     for name, other in (("control", control), ("general", general)):

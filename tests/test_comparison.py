@@ -82,10 +82,12 @@ def test_golden():
 
 def test_what_cannot_be_compared_is_refused():
     specialists, control, groups = planted()
-    with pytest.raises(PcodecError, match="utterance 0-0: no group, or not every decoder's loss"):
+    with pytest.raises(PcodecError, match="utterance 0-0: no group with a decoder, or not every decoder's loss"):
         comparison.pair(specialists, control, control, groups.drop("0-0"))
     with pytest.raises(PcodecError, match="utterance 0-0: no group"):
         comparison.pair(specialists[1:], control, control, groups)
+    with pytest.raises(PcodecError, match="utterance 1-0: no group with a decoder"):
+        comparison.pair(specialists[specialists.group == 0], control, control, groups)
     with pytest.raises(PcodecError, match="not measured on every utterance"):
         comparison.pair(specialists, control[1:], control, groups)
     paired = comparison.pair(specialists, control, control, groups)
