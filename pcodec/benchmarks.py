@@ -21,6 +21,7 @@ from pcodec.backend import torch
 from pcodec.cepstrum import FRAME
 from pcodec.codebooks import Codebooks
 from pcodec.lpcnet import CONTEXT, LPCNet, LPCNetConfig
+from pcodec.training import build_optimizers
 
 SECONDS = 120.0  # of speech
 PASSES = 3
@@ -78,7 +79,7 @@ def encoder(files: list[Path]) -> dict[str, float]:
 
 
 def training(units: int) -> dict[str, float]:
-    """Samples per second of whole updates: forward, backward, Adam.
+    """Samples per second of whole updates: forward, backward, Muon and Adam.
 
     "folded" looks GRU_A's inputs up and has its own backward pass, "plain" is nn.GRU on concatenated embeddings. On a
     GPU there is the plain form only.
@@ -86,7 +87,7 @@ def training(units: int) -> dict[str, float]:
     backend.keep_memory()
     device = backend.device()
     model = LPCNet(LPCNetConfig(units=units), seed=1).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), amsgrad=True)
+    optimizers = build_optimizers(model, "muon")
     generator = torch.Generator().manual_seed(1)
     codes = torch.randint(0, 256, (BATCH, SEQUENCE, 4), generator=generator).to(device)
     features = (0.3 * torch.randn(BATCH, SEQUENCE // FRAME + 2 * CONTEXT, 20, generator=generator)).to(device)
@@ -98,9 +99,10 @@ def training(units: int) -> dict[str, float]:
             more = (precision,) if form == "folded" else ()
             logits, _ = getattr(model.sample, form)(codes[..., :3], f, states, *more)
         loss = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), codes[..., 3])
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        for one in optimizers:
+            one.step()
         loss.item()  # waits for a GPU
 
     found = {}

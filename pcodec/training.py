@@ -10,7 +10,7 @@ chunk to chunk (truncated backpropagation); the reference of 2019 starts each of
 Conventions: data are `pcodec.samples`; losses are cross-entropies in nats per sample. Matrix products of training may
 be bfloat16; losses that are compared are always computed in float32. Notebooks 06_training and 07_validation_loss.
 
-Contents: `fit`, `evaluate`, `sample_loss`, `Sparsifier`.
+Contents: `fit`, `build_optimizers`, `evaluate`, `sample_loss`, `Sparsifier`.
 """
 
 import time
@@ -74,6 +74,7 @@ def fit(
     learning_rate: float = 1e-3,
     decay: float = 0.0,
     anneal: float = 0.5,
+    optimizer: str = "muon",
     redraw: int = 1,
     evaluations: int = 5,
     evaluation_seconds: float = 3.0,
@@ -88,23 +89,22 @@ def fit(
     n-th time; a new draw every `redraw` epochs. `sequence` in samples is the chunk of an update; with `carry` the
     chunks of a stream follow each other and the states are carried over, otherwise each starts anew, in random order.
     The learning rate after b updates is learning_rate / (1 + decay b), and falls linearly to zero over the last
-    `anneal` of the budget. Adam with AMSGrad.
+    `anneal` of the budget. `optimizer` is "adam" (with AMSGrad, the reference's) or "muon" (`build_optimizers`).
 
     Data and order depend on seed and update number alone; with `checkpoint` a killed run of the same task continues
     where it was, to the same result (if the budget is in updates). Raises `PcodecError` when the data is too short or
     the loss is not finite.
     """
-    _check_options(updates, seconds, batch, sequence, learning_rate, anneal, redraw, evaluations)
+    _check_options(updates, seconds, batch, sequence, learning_rate, anneal, optimizer, redraw, evaluations)
     backend.keep_memory()
     device = next(model.parameters()).device
     products = backend.precision(device, precision)
     streams = _Streams(draw, sequence // FRAME, batch, carry, redraw, seed, device)
     validation = validation.to(device)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=learning_rate, eps=1e-7, amsgrad=True)
-    schedule = (updates, seconds, batch, sequence, carry, learning_rate, decay, anneal, redraw, evaluations)
+    optimizers = build_optimizers(model, optimizer)
+    schedule = (updates, seconds, batch, sequence, carry, learning_rate, decay, anneal, optimizer, redraw, evaluations)
     settings = (*schedule, evaluation_seconds, products, seed, sparsifier and vars(sparsifier))
-    keeper = _Checkpoint(checkpoint, model, optimizer, streams.data, settings)
+    keeper = _Checkpoint(checkpoint, model, optimizers, streams.data, settings)
     history, update, elapsed, states, running = keeper.load() or ([], 0, 0.0, None, torch.tensor(torch.nan))
     started = time.monotonic() - elapsed
     shown = time.monotonic()
@@ -118,17 +118,18 @@ def fit(
                 started = time.monotonic() - elapsed  # evaluations are not training
             if done >= 1.0:
                 break
-            rate = learning_rate / (1.0 + decay * update)
-            optimizer.param_groups[0]["lr"] = rate * min(1.0, (1.0 - done) / anneal if anneal else 1.0)
+            rate = learning_rate / (1.0 + decay * update) * min(1.0, (1.0 - done) / anneal if anneal else 1.0)
             features, codes, fresh = streams[update]
             if states is not None:
                 states = tuple(state.masked_fill(fresh, 0.0) for state in states)
             losses, states = sample_loss(model, features, codes, states, products)
             states = tuple(state.detach() for state in states)
             loss = losses.mean()
-            optimizer.zero_grad()
+            model.zero_grad()
             loss.backward()
-            optimizer.step()
+            for one in optimizers:
+                one.param_groups[0]["lr"] = rate
+                one.step()
             if sparsifier:
                 sparsifier(model.sample.gru_a, update)
             running = loss.detach()
@@ -185,12 +186,31 @@ def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: in
     return table.assign(bits=table.nats / np.log(2))
 
 
-def _check_options(updates, seconds, batch, sequence, learning_rate, anneal, redraw, evaluations):
+def build_optimizers(model, name: str) -> list:
+    """Adam with AMSGrad, for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer.
+
+    Muon's step along a matrix is its orthogonalized momentum, as large in root mean square as Adam's (Jordan et al.
+    2024; Liu et al. 2025): all directions are learned equally fast.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.GRU | torch.nn.Linear)]
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    inside = {id(weight) for layer in layers if name == "muon" for weight in layer.parameters() if weight.ndim == 2}
+    others = [weight for weight in trained if id(weight) not in inside]
+    matrices = [weight for weight in trained if id(weight) in inside]
+    found = [torch.optim.Adam(others, eps=1e-7, amsgrad=True)] if others else []
+    if matrices:
+        found.append(torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+    return found
+
+
+def _check_options(updates, seconds, batch, sequence, learning_rate, anneal, optimizer, redraw, evaluations):
     if batch < 1 or evaluations < 1 or redraw < 1 or not learning_rate > 0 or not 0 <= anneal <= 1:
         raise PcodecError(
             f"cannot train with batch {batch}, evaluations {evaluations}, redraw {redraw}, "
             f"learning_rate {learning_rate}, anneal {anneal}"
         )
+    if optimizer not in ("adam", "muon"):
+        raise PcodecError(f"optimizer must be adam or muon, got {optimizer}")
     if updates < 0 or seconds < 0 or bool(updates) == bool(seconds):
         raise PcodecError(f"training needs a budget, of updates or of seconds; got {updates} and {seconds}")
     if sequence % FRAME or sequence < FRAME:
@@ -203,8 +223,8 @@ class _Checkpoint:
     A task is its settings, its data and its first weights.
     """
 
-    def __init__(self, path: Path | None, model: LPCNet, optimizer, data: SampleDataset, settings: tuple):
-        self.path, self.model, self.optimizer, self.saved = path, model, optimizer, time.monotonic()
+    def __init__(self, path: Path | None, model: LPCNet, optimizers: list, data: SampleDataset, settings: tuple):
+        self.path, self.model, self.optimizers, self.saved = path, model, optimizers, time.monotonic()
         if path is not None:
             digest = zlib.crc32(repr((model.config, settings)).encode())
             for tensor in (data.codes, data.features, *model.parameters()):
@@ -220,13 +240,15 @@ class _Checkpoint:
         if saved["task"] != self.task:
             return None
         self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        for one, state in zip(self.optimizers, saved["optimizers"], strict=True):
+            one.load_state_dict(state)
         return saved["progress"]
 
     def save_if_due(self, *progress) -> None:
         if self.path is None or time.monotonic() - self.saved < CHECKPOINT_SECONDS:
             return
-        state = {"task": self.task, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        optimizers = [one.state_dict() for one in self.optimizers]
+        state = {"task": self.task, "model": self.model.state_dict(), "optimizers": optimizers}
         with paths.replacing(self.path) as temporary:
             torch.save(state | {"progress": progress}, temporary)
         self.saved = time.monotonic()

@@ -68,8 +68,16 @@ def test_data_is_drawn_anew_and_not_kept(dataset):
     assert asked == [0, 1, 2]
 
 
-def test_training_learns_resumes_and_repeats(dataset, tmp_path, monkeypatch):
-    options = {"updates": 48, "batch": 16, "sequence": 160, "learning_rate": 0.02, "evaluations": 3}
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_training_learns_resumes_and_repeats(optimizer, dataset, tmp_path, monkeypatch):
+    options = {
+        "optimizer": optimizer,
+        "updates": 48,
+        "batch": 16,
+        "sequence": 160,
+        "learning_rate": 0.02,
+        "evaluations": 3,
+    }
     options |= {"evaluation_seconds": 0.3}
 
     def fresh():
@@ -109,22 +117,38 @@ def test_training_learns_resumes_and_repeats(dataset, tmp_path, monkeypatch):
     assert torch.equal(other.frame.dense1.weight, plain.frame.dense1.weight)
 
 
+def test_every_trained_parameter_has_one_optimizer():
+    model = LPCNet(SMALL, seed=1)
+    model.frame.requires_grad_(False)
+    adam, muon = training.build_optimizers(model, "muon")
+    sample = model.sample
+    gru = [getattr(gru, f"weight_{kind}_l0") for gru in (sample.gru_a, sample.gru_b) for kind in ("ih", "hh")]
+    by_muon = {id(weight) for weight in [*gru, sample.dual_fc.first.weight, sample.dual_fc.second.weight]}
+    assert {id(weight) for weight in muon.param_groups[0]["params"]} == by_muon
+    by_adam = {id(weight) for weight in sample.parameters()} - by_muon
+    assert {id(weight) for weight in adam.param_groups[0]["params"]} == by_adam
+    (adam,) = training.build_optimizers(model, "adam")
+    assert len(adam.param_groups[0]["params"]) == len(by_adam) + len(by_muon)
+
+
 def test_rate_falls_to_zero_and_frozen_parts_stay(dataset, monkeypatch):
     rates = []
-    step = torch.optim.Adam.step
+    for kind in (torch.optim.Adam, torch.optim.Muon):
 
-    def watched(self, *arguments):
-        rates.append(self.param_groups[0]["lr"])
-        return step(self, *arguments)
+        def watched(self, *arguments, step=kind.step):
+            rates.append((type(self).__name__, self.param_groups[0]["lr"]))
+            return step(self, *arguments)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+        monkeypatch.setattr(kind, "step", watched)
     model = LPCNet(SMALL, seed=1)
     model.sample.requires_grad_(False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     training.fit(model, draws(dataset), dataset, 8, batch=4, sequence=160, learning_rate=0.01, decay=0.1, anneal=0.5,
                  evaluations=1, evaluation_seconds=0.3)  # fmt: skip
     decayed = [0.01 / (1 + 0.1 * b) for b in range(8)]
-    assert rates == pytest.approx([rate * min(1, (1 - b / 8) / 0.5) for b, rate in enumerate(decayed)])
+    expected = [rate * min(1, (1 - b / 8) / 0.5) for b, rate in enumerate(decayed)]
+    for kind in ("Adam", "Muon"):
+        assert [rate for name, rate in rates if name == kind] == pytest.approx(expected)
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved and all(name.startswith("frame.") for name in moved)
 
@@ -165,6 +189,7 @@ def test_pruning_leaves_blocks_and_the_diagonal():
         ({"batch": 0}, "cannot train with batch 0"),
         ({"sequence": 1600000}, "hold no sequence of 1600000"),
         ({"anneal": 1.5}, "anneal 1.5"),
+        ({"optimizer": "sgd"}, "adam or muon, got sgd"),
         ({"updates": 0}, "needs a budget, of updates or of seconds; got 0 and 0"),
         ({"seconds": 3.0}, "got 1 and 3.0"),
         ({"learning_rate": float("inf"), "updates": 3}, "the training loss is nan"),
