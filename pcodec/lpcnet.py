@@ -6,37 +6,23 @@ specification section 8; Valin & Skoglund 2019). The paper varies one number, th
 Conventions: B sequences, F frames, S = 160 F samples, N units of GRU_A. PyTorch's GRU is the reference's with the gates
 in the order r, z, n. Notebook 06_training.
 
-Contents: `LPCNetConfig`, `LPCNet`, `FrameNetwork`, `SampleNetwork`, `DualFC`.
+Contents: `LPCNet`, `FrameNetwork`, `SampleNetwork`, `DualFC`.
 """
 
-import hashlib
-import json
 import math
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pcodec import PcodecError, paths, recurrence
+from pcodec import PcodecError, recurrence, weights
 from pcodec.backend import torch
 from pcodec.features import FEATURES, FRAME, LAG_MAX, LAG_MIN
+from pcodec.weights import LPCNetConfig
 
 nn = torch.nn
 LEVELS = 256  # mu-law codes
 INPUTS = ("signal", "prediction", "excitation")  # of the sample network, all mu-law codes, one shared embedding
 CONTEXT = 2  # frames of real features needed on either side of a training sequence: two convolutions of width 3
-
-
-@dataclass(frozen=True)
-class LPCNetConfig:
-    """Sizes of the decoder; the paper's are the defaults and units = 256."""
-
-    units: int = 384  # GRU_A
-    units_b: int = 16  # GRU_B
-    features: int = 20  # per frame
-    conditioning: int = 128  # width of the frame network and of its output
-    signal_embedding: int = 128
-    pitch_embedding: int = 64
 
 
 class DualFC(nn.Module):
@@ -138,9 +124,9 @@ def _held(products, of_frames):
 class LPCNet(nn.Module):
     """The decoder network. `provenance` travels with the weights: group, preset, seed, updates, codebooks."""
 
-    def __init__(self, config: LPCNetConfig = LPCNetConfig(), seed: int | None = None):
+    def __init__(self, config: LPCNetConfig | None = None, seed: int | None = None):
         super().__init__()
-        self.config = config
+        self.config = config = config or LPCNetConfig()
         self.provenance: dict = {}
         with torch.random.fork_rng(devices=[]):
             if seed is not None:
@@ -169,37 +155,29 @@ class LPCNet(nn.Module):
         noise = torch.empty_like(embedding).uniform_(-1.7321, 1.7321)
         embedding.data.copy_(0.1 * (noise + ramp[:, None]))
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The weights by name, as `pcodec.weights` and `pcodec.synthesis` use them."""
+        return {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
+
     @property
     def identity(self) -> str:
         """16 hex digits of the weights' hash: what an adapter belongs to."""
-        digest = hashlib.sha256(repr(self.config).encode())
-        for _, value in sorted(self.state_dict().items()):
-            digest.update(value.detach().cpu().contiguous().numpy())
-        return digest.hexdigest()[:16]
+        return weights.identity(self.config, self.arrays())
 
-    def save(self, path: str | Path) -> None:
-        """Weights as safetensors, config and provenance in its metadata."""
-        from safetensors.torch import save_file
-
-        metadata = {"config": json.dumps(asdict(self.config)), "provenance": json.dumps(self.provenance)}
-        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        with paths.replacing(Path(path)) as temporary:
-            save_file(state, temporary, metadata)
+    def save(self, path: str | Path, dtype=np.float32) -> None:
+        """Weights, config and provenance as safetensors."""
+        weights.write(path, self.config, self.arrays(), self.provenance, dtype)
 
     @classmethod
     def load(cls, path: str | Path) -> "LPCNet":
         """Raises `PcodecError` naming the file if it is missing or not a decoder."""
-        from safetensors import SafetensorError, safe_open
-
+        config, arrays, provenance = weights.read(path)
+        model = cls(config)
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
-                state = {name: file.get_tensor(name) for name in file.keys()}
-            model = cls(LPCNetConfig(**json.loads(metadata["config"])))
-            model.load_state_dict(state)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+        except RuntimeError as error:
             raise PcodecError(f"{path}: no LPCNet decoder: {' '.join(str(error).split())}") from None
-        model.provenance = json.loads(metadata.get("provenance", "{}"))
+        model.provenance = provenance
         return model.eval()
 
     def conditioning(self, features: np.ndarray) -> np.ndarray:

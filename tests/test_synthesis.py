@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import scipy.special
 
 from pcodec import PcodecError, audio, features
 from pcodec.backend import torch
 from pcodec.lpcnet import LPCNet, LPCNetConfig
-from pcodec.synthesis import FLOOR, Synthesizer, temperature
+from pcodec.samples import prepare
+from pcodec.synthesis import DELAY, FLOOR, Synthesizer, step, temperature
 
 
 @pytest.fixture(scope="module")
@@ -15,18 +17,20 @@ def model():
     near_zero = 4.0 - (torch.arange(256) - 128).abs() / 6
     model.sample.dual_fc.first.bias.data.copy_(near_zero)  # small excitations, so that the output does not clip
     model.sample.dual_fc.factors.data[0] = 4.0
+    for parameter in model.parameters():
+        parameter.data.copy_(parameter.half())  # as the synthesizer rounds them
     return model
 
 
 @pytest.fixture(scope="module")
 def analysed(speech):
-    return features.analyze(speech[8000:14400]).features
+    return features.analyze(speech[8000:14400]).features[:40]
 
 
 def test_samples_are_drawn_from_the_network_s_distribution(model, analysed):
     """The compiled loop against PyTorch: teacher-forced with the loop's own output, every code must be the inverse
     CDF of the network's sharpened and floored distribution at the uniform number of that sample."""
-    decoded = Synthesizer(model).decode(analysed, seed=4)
+    decoded = Synthesizer(model.arrays()).decode(analysed, seed=4)
     assert 0.001 < np.abs(decoded).max() < 0.99
     count = features.FRAME * len(analysed)
     uniforms = np.random.default_rng(4).random(count)
@@ -59,8 +63,53 @@ def test_samples_are_drawn_from_the_network_s_distribution(model, analysed):
     assert misses <= 2
 
 
+def test_numpy_form_agrees(model, speech):
+    """Two seconds of teacher forcing: the same distributions, and the same codes for the same random numbers."""
+    codes, analysed = prepare(speech[8000:44000], None, np.random.default_rng(1), augment=False)
+    codes, analysed = codes[: 2 * audio.RATE], analysed[:200]
+    compiled = Synthesizer(model.arrays()).log_probabilities(analysed, codes[:, :3])
+    arrays, f, logits = model.arrays(), model.conditioning(analysed), np.empty((len(codes), 256))
+    h_a, h_b = np.zeros(32), np.zeros(16)
+    for t in range(len(codes)):
+        logits[t], h_a, h_b = step(arrays, f[t // features.FRAME], codes[t, :3], h_a, h_b)
+    plain = scipy.special.log_softmax(logits, axis=1)
+    assert len(plain) == 2 * audio.RATE and plain.max() > -3.0
+    assert np.abs(plain - compiled).max() < 1e-3
+    uniforms = np.random.default_rng(2).random((len(codes), 1))
+    drawn = [(np.cumsum(np.exp(each), axis=1) <= uniforms).sum(axis=1) for each in (plain, compiled)]
+    assert np.mean(drawn[0] == drawn[1]) >= 0.999
+    losses = -np.take_along_axis(compiled, codes[:, 3:].astype(int), axis=1)
+    with torch.no_grad():
+        logits, _ = model.sample(torch.from_numpy(codes[None, :, :3]).long(), torch.from_numpy(f)[None])
+    expected = torch.nn.functional.cross_entropy(logits[0], torch.from_numpy(codes[:, 3]).long())
+    assert losses.mean() == pytest.approx(expected.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("pieces", [[1] * 40, [4] * 10, [3, 1, 36]])
+def test_a_stream_gives_the_same_samples(pieces, model, analysed):
+    synthesizer = Synthesizer(model.arrays())
+    state = synthesizer.start(seed=5)
+    ends = np.cumsum(pieces)
+    parts = [
+        synthesizer.advance(state, analysed[end - frames : end], last=end == ends[-1])
+        for end, frames in zip(ends, pieces, strict=True)
+    ]
+    assert [len(part) for part in parts[:-1]] == [160 * frames for frames in pieces[:-1]]
+    whole = np.concatenate(parts)
+    assert not whole[: 2 * features.FRAME].any()
+    assert np.array_equal(whole[DELAY:], synthesizer.decode(analysed, seed=5))
+
+
+def test_many_signals_at_once(model, analysed):
+    synthesizer = Synthesizer(model.arrays())
+    signals = [analysed, analysed[:20], analysed[8:]]
+    together = synthesizer.decode_all(signals, [6320, 3000, 5040], seed=3)
+    for signal, samples, decoded in zip(signals, (6320, 3000, 5040), together, strict=True):
+        assert np.array_equal(decoded, synthesizer.decode(signal, samples, seed=3))
+
+
 def test_same_seed_same_samples(model, analysed):
-    synthesizer = Synthesizer(model)
+    synthesizer = Synthesizer(model.arrays())
     first = synthesizer.decode(analysed, seed=1)
     assert np.array_equal(first, synthesizer.decode(analysed, seed=1))
     assert not np.array_equal(first, synthesizer.decode(analysed, seed=2))
@@ -70,7 +119,7 @@ def test_same_seed_same_samples(model, analysed):
 def test_length_is_that_of_the_original(model):
     for samples in (1, 639, 1600):
         frames = features.analyze(np.zeros(samples)).features
-        assert len(Synthesizer(model).decode(frames, samples)) == samples
+        assert len(Synthesizer(model.arrays()).decode(frames, samples)) == samples
 
 
 def test_temperature_follows_the_reference_s_code():
@@ -78,7 +127,9 @@ def test_temperature_follows_the_reference_s_code():
 
 
 def test_refusals(model):
+    with pytest.raises(PcodecError, match="multiples of 16, got 24 and 16"):
+        Synthesizer(LPCNet(LPCNetConfig(units=24)).arrays())
     with pytest.raises(PcodecError, match=r"\(3, 19\)"):
-        Synthesizer(model).decode(np.zeros((3, 19)))
+        Synthesizer(model.arrays()).decode(np.zeros((3, 19)))
     with pytest.raises(PcodecError, match="4 frames give 560 samples, 561"):
-        Synthesizer(model).decode(np.zeros((4, 20)), 561)
+        Synthesizer(model.arrays()).decode(np.zeros((4, 20)), 561)
