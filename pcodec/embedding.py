@@ -3,60 +3,31 @@
 Task: the contrastive embedding of the paper (Eq. 1 of Jang et al. 2024): two GRU layers of 32 units turn an utterance
 into z; sigma(z_i . z_j) is the probability that i and j are the same speaker; binary cross-entropy over pairs.
 
-Conventions: the input is `log_mel`, (T, 40) at 100 frames/s, one array per utterance. Mel bands because formant
-positions and the spacing of low harmonics, which tell voices apart, are resolved where hearing resolves them. The
-encoder removes the utterance's mean level, because a recording gain is not a voice. z is the mean of the last layer
-over time: every frame counts the same, whatever the length. Notebook 04_embedding.
+Conventions: the input is `pcodec.voiceprint.log_mel`, (T, 40) at 100 frames/s, one array per utterance. Notebook
+04_embedding.
 
-Contents: `log_mel`, `at_speed`, `is_silent`, `SpeakerEncoder`, `fit`, `pair_loss`, `add_noise`, `embed`, `as_columns`,
-`from_columns`, `random_segments`.
+Contents: `SpeakerEncoder`, `fit`, `embed`, `pair_loss`, `at_speed`, `add_noise`, `random_segments`.
 """
 
-import functools
 import json
-import math
 import pickle
 import zlib
 from pathlib import Path
 
-import numba
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pcodec import PcodecError, audio, paths
-from pcodec.backend import torch, torchaudio
+from pcodec import PcodecError, audio, paths, voiceprint
+from pcodec.backend import torch
+from pcodec.voiceprint import HOP, MELS, UNITS
 
-MELS = 40
-UNITS = 32  # of both GRU layers, the size of the paper
-HOP = 160  # samples, 10 ms
-WINDOW = 400  # samples, 25 ms
-FLOOR = 1e-6  # added to mel energies of signals in [-1, 1] before the logarithm
-SILENCE = 5000.0 / audio.SCALE**2  # energy of 10 ms under which LPCNet calls it silence (specification section 9)
 CHECK_EVERY = 50  # updates from one validation to the next, with which a checkpoint is written
-
-
-def log_mel(samples: np.ndarray) -> np.ndarray:
-    """Signal (samples,) in [-1, 1] at 16 kHz -> natural-log mel energies (T, 40) float32.
-
-    Raises `PcodecError` for less than one window.
-    """
-    samples = audio.checked(samples)
-    if len(samples) < WINDOW:
-        raise PcodecError(f"{len(samples)} samples are too short for a speaker embedding, {WINDOW} are needed")
-    mel = _mel_spectrogram()(torch.tensor(samples, dtype=torch.float32)).T
-    return torch.log(mel + FLOOR).numpy()
 
 
 def at_speed(samples: np.ndarray, factor: float) -> np.ndarray:
     """Signal (samples,) -> the same `factor` times as fast: pitch, formants and tempo rise together, a new voice."""
     return audio.resample(samples, round(audio.RATE * factor))
-
-
-def is_silent(samples: np.ndarray) -> np.ndarray:
-    """Signal -> whether each whole 10 ms of it is silence, (T,) bool."""
-    frames = np.asarray(samples, dtype=np.float64)[: len(samples) // HOP * HOP].reshape(-1, HOP)
-    return (frames**2).sum(axis=1) < SILENCE
 
 
 class SpeakerEncoder(torch.nn.Module):
@@ -72,6 +43,10 @@ class SpeakerEncoder(torch.nn.Module):
         level = mel.mean(dim=(1, 2), keepdim=True)
         states, _ = self.gru((mel - level - self.mean) / self.scale)
         return states.mean(dim=1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The weights by name, as `pcodec.voiceprint` uses them."""
+        return {name: value.detach().numpy() for name, value in self.state_dict().items()}
 
     def save(self, path: str | Path, **provenance) -> None:
         from safetensors.torch import save_file
@@ -199,37 +174,8 @@ def add_noise(mel, snr_db: np.ndarray, rng: np.random.Generator):
 
 
 def embed(encoder: SpeakerEncoder, mels: list[np.ndarray] | np.ndarray) -> np.ndarray:
-    """log-mels of N utterances, a list of any lengths or an array (N, T, 40) -> z (N, 32) float32.
-
-    The encoder's arithmetic in compiled code: a codec asks for one utterance at a time, and PyTorch takes 5 ms for 3 s.
-    """
-    weights = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
-    layers = [
-        (
-            np.ascontiguousarray(weights[f"gru.weight_ih_l{layer}"].T),
-            weights[f"gru.bias_ih_l{layer}"],
-            np.ascontiguousarray(weights[f"gru.weight_hh_l{layer}"].T),
-            weights[f"gru.bias_hh_l{layer}"],
-        )
-        for layer in (0, 1)
-    ]
-    z = np.zeros((len(mels), UNITS), np.float32)
-    for i, mel in enumerate(mels):
-        states = (mel - mel.mean() - weights["mean"]) / weights["scale"]
-        for w_input, b_input, w_state, b_state in layers:
-            states = _gru(states @ w_input + b_input, w_state, b_state)
-        z[i] = states.mean(axis=0)
-    return z
-
-
-def as_columns(z: np.ndarray) -> pd.DataFrame:
-    """z (N, 32) -> table with columns z0 .. z31, as notebooks hand it on."""
-    return pd.DataFrame(z, columns=[f"z{i}" for i in range(UNITS)])
-
-
-def from_columns(table: pd.DataFrame) -> np.ndarray:
-    """Table with columns z0 .. z31 -> z (N, 32) float32."""
-    return table[[f"z{i}" for i in range(UNITS)]].to_numpy(np.float32)
+    """log-mels of N utterances, a list of any lengths or an array (N, T, 40) -> z (N, 32) float32."""
+    return voiceprint.embed(encoder.arrays(), mels)
 
 
 def random_segments(
@@ -246,34 +192,6 @@ def random_segments(
     starts = [rng.integers(len(mels[i]) - size + 1) for i in which]
     pieces = [mels[i][start : start + size] for i, start in zip(which, starts, strict=True)]
     return np.stack(pieces) if pieces else np.zeros((0, size, MELS), np.float32), which
-
-
-@numba.njit(cache=True, fastmath=True)
-def _gru(inputs, weight, bias):
-    """One GRU layer: inputs (T, 96) with their weights and bias applied, gates r, z, n -> states (T, 32)."""
-    units = len(weight)
-    states = np.empty((len(inputs), units), dtype=np.float32)
-    h = np.zeros(units, dtype=np.float32)
-    gates = np.empty(3 * units, dtype=np.float32)
-    one = np.float32(1.0)
-    for t in range(len(inputs)):
-        gates[:] = bias
-        for j in range(units):
-            for k in range(3 * units):
-                gates[k] += h[j] * weight[j, k]
-        x = inputs[t]
-        for i in range(units):
-            r = one / (one + math.exp(-(x[i] + gates[i])))
-            z = one / (one + math.exp(-(x[units + i] + gates[units + i])))
-            n = math.tanh(x[2 * units + i] + r * gates[2 * units + i])
-            h[i] = (one - z) * n + z * h[i]
-        states[t] = h
-    return states
-
-
-@functools.cache
-def _mel_spectrogram():
-    return torchaudio.transforms.MelSpectrogram(audio.RATE, n_fft=512, win_length=WINDOW, hop_length=HOP, n_mels=MELS)
 
 
 def _batch(mels, speakers, speakers_per_batch, segments_per_speaker, seconds, rng):

@@ -21,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pcodec import PcodecError, audio, embedding, paths
-from pcodec.backend import torch
+from pcodec import PcodecError, audio, paths, voiceprint
 from pcodec.bitstream import UNKNOWN
 
+PREFIX = "encoder."  # of the encoder's weights in a file
 RESTARTS = 50  # of k-means; the best of them is kept
 STEP = 4000  # samples, 0.25 s, from one look of the running assignment to the next
 SPEECH = 0.25  # s of sound that is not silence, from which on a group is estimated at all
@@ -41,7 +41,7 @@ class Assignment(NamedTuple):
 class SpeakerGroups:
     """C groups: their centroids, a softmax layer on z that tells them apart, and the encoder that z comes from."""
 
-    encoder: embedding.SpeakerEncoder
+    encoder: dict[str, np.ndarray]  # weights of an `embedding.SpeakerEncoder` by name
     centroids: np.ndarray  # (C, 32) float32
     weight: np.ndarray  # (C, 32) float32, of the softmax layer
     bias: np.ndarray  # (C,) float32
@@ -77,7 +77,7 @@ class SpeakerGroups:
         if C == 2:  # scikit-learn keeps one row for two classes
             weight, bias = np.vstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
         arrays = (found.cluster_centers_[order], weight, bias)
-        return cls(encoder, *(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
+        return cls(encoder.arrays(), *(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
 
     @property
     def C(self) -> int:
@@ -96,15 +96,15 @@ class SpeakerGroups:
     def assign(self, samples: np.ndarray) -> Assignment:
         """The group of a signal (samples,) in [-1, 1] at 16 kHz; UNKNOWN when there is hardly any sound in it."""
         samples = audio.checked(samples)
-        if (~embedding.is_silent(samples)).sum() * embedding.HOP < SPEECH * audio.RATE:
+        if (~voiceprint.is_silent(samples)).sum() * voiceprint.HOP < SPEECH * audio.RATE:
             return Assignment(UNKNOWN, 0.0)
-        probabilities = self.probabilities(embedding.embed(self.encoder, [embedding.log_mel(samples)]))[0]
+        probabilities = self.probabilities(voiceprint.embed(self.encoder, [voiceprint.log_mel(samples)]))[0]
         return Assignment(int(probabilities.argmax()), float(probabilities.max()))
 
     def save(self, path: str | Path, **provenance) -> None:
         from safetensors.numpy import save_file
 
-        arrays = {f"encoder.{name}": tensor.numpy() for name, tensor in self.encoder.state_dict().items()}
+        arrays = {PREFIX + name: value for name, value in self.encoder.items()}
         arrays |= {"centroids": self.centroids, "weight": self.weight, "bias": self.bias}
         with paths.replacing(Path(path)) as temporary:
             save_file(arrays, temporary, {"provenance": json.dumps(provenance)})
@@ -117,18 +117,15 @@ class SpeakerGroups:
         try:
             with safe_open(path, "np") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}
-            encoder = embedding.SpeakerEncoder()
-            prefix = "encoder."
-            encoder.load_state_dict(
-                {name.removeprefix(prefix): torch.tensor(arrays[name]) for name in arrays if name.startswith(prefix)}
-            )
+            encoder = {name.removeprefix(PREFIX): arrays[name] for name in arrays if name.startswith(PREFIX)}
+            voiceprint.embed(encoder, [np.zeros((1, voiceprint.MELS), np.float32)])
             centroids, weight, bias = (arrays[name] for name in ("centroids", "weight", "bias"))
-            if not centroids.shape == weight.shape == (len(bias), embedding.UNITS) or bias.ndim != 1:
+            if not centroids.shape == weight.shape == (len(bias), voiceprint.UNITS) or bias.ndim != 1:
                 raise ValueError(f"shapes {centroids.shape}, {weight.shape}, {bias.shape}")
             if not all(np.isfinite(array).all() for array in arrays.values()):
                 raise ValueError("values that are not numbers")
-            return cls(encoder.eval(), centroids, weight, bias)
-        except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+            return cls(encoder, centroids, weight, bias)
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise PcodecError(f"{path}: no speaker groups: {' '.join(str(error).split())}") from None
 
 
@@ -157,7 +154,7 @@ class RunningAssignment:
         while len(self._waiting) >= STEP:
             step, self._waiting = self._waiting[:STEP], self._waiting[STEP:]
             self._heard = np.concatenate([self._heard, step])[-int(self.window * audio.RATE) :]
-            self._sound += (~embedding.is_silent(step)).sum() * embedding.HOP / audio.RATE
+            self._sound += (~voiceprint.is_silent(step)).sum() * voiceprint.HOP / audio.RATE
             found = self.groups.assign(self._heard) if self._sound >= self.settle else self.current
             stands = self.current.group
             sure = stands in (UNKNOWN, found.group) or found.probability >= self.confidence

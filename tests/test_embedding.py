@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pcodec import PcodecError, audio, embedding, verification
+from pcodec import PcodecError, audio, embedding, verification, voiceprint
 from pcodec.backend import torch
 
 
@@ -10,7 +10,7 @@ from pcodec.backend import torch
 def mels(demo):
     def of(split):
         rows = demo[demo.split == split].groupby("speaker").head(4)
-        return [embedding.log_mel(audio.read(path)) for path in rows.path], rows.speaker.tolist()
+        return [voiceprint.log_mel(audio.read(path)) for path in rows.path], rows.speaker.tolist()
 
     return {split: of(split) for split in ("train", "validation", "test")}
 
@@ -29,27 +29,11 @@ def unseen_error(encoder, mels):
     return verification.equal_error_rate(verification.trials(z @ z.T, speakers))[0]
 
 
-def test_log_mel_follows_level_and_the_encoder_does_not(speech):
-    speech = speech + np.random.default_rng(1).normal(0, 0.003, len(speech))  # no digital silence: its log is a floor
-    loud, soft = embedding.log_mel(speech), embedding.log_mel(speech / 4)
-    assert loud.shape == (1 + len(speech) // 160, 40)
-    assert np.median(loud - soft) == pytest.approx(2 * np.log(4), rel=0.02)
-    torch.manual_seed(1)
-    first, second = embedding.embed(embedding.SpeakerEncoder(), [loud, soft])
-    assert np.abs(first - second).max() < 0.05 * np.abs(first).max()
-
-
 def test_at_speed_raises_the_pitch():
     tone = np.sin(2 * np.pi * 500 * np.arange(16000) / 16000).astype(np.float32)
     faster = embedding.at_speed(tone, 1.1)
     assert len(faster) == pytest.approx(16000 / 1.1, abs=2)
     assert np.abs(np.fft.rfft(faster[1000:11000])).argmax() * 1.6 == pytest.approx(550, abs=2)
-
-
-def test_silence_is_what_lpcnet_calls_silence():
-    quiet = np.full(480, np.sqrt(4999 / 160) / 32768)
-    loud = np.full(480, np.sqrt(5001 / 160) / 32768)
-    assert embedding.is_silent(np.concatenate([quiet, loud, quiet[:100]])).tolist() == [True] * 3 + [False] * 3
 
 
 def test_noise_has_the_asked_level(mels):
@@ -135,16 +119,6 @@ def test_weights_survive_a_file(mels, tmp_path):
             embedding.SpeakerEncoder.load(tmp_path / name)
 
 
-def test_compiled_encoder_is_the_trained_one(mels):
-    encoder, _ = trained(mels, updates=2)
-    found = embedding.embed(encoder, mels["test"][0][:3])
-    with torch.no_grad():
-        expected = [encoder(torch.tensor(mel)[None])[0].numpy() for mel in mels["test"][0][:3]]
-    assert found == pytest.approx(np.stack(expected), abs=2e-5)
-
-
 def test_refusals(mels):
     with pytest.raises(PcodecError, match="at least two validation speakers"):
         embedding.fit(embedding.SpeakerEncoder(), mels["train"], (mels["test"][0][:1], ["a"]), 1)
-    with pytest.raises(PcodecError, match="399 samples are too short"):
-        embedding.log_mel(np.zeros(399))

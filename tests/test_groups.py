@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pcodec import PcodecError, audio, embedding
+from pcodec import PcodecError, audio, embedding, voiceprint
 from pcodec.backend import torch
 from pcodec.bitstream import UNKNOWN
 from pcodec.groups import RunningAssignment, SpeakerGroups, number_of_groups, speaker_means, stability
@@ -25,7 +25,7 @@ def by_gender(demo):
     torch.manual_seed(1)
     encoder = embedding.SpeakerEncoder().eval()
     rows = demo[demo.split == "train"].groupby("speaker").head(6)
-    mels = [embedding.log_mel(audio.read(path)) for path in rows.path]
+    mels = [voiceprint.log_mel(audio.read(path)) for path in rows.path]
     known = (mels, rows.gender.tolist())
     embedding.fit(encoder, known, known, 60, 2, 16, seconds=(1.0, 1.5))
     return SpeakerGroups.fit(encoder, embedding.embed(encoder, mels), rows.gender.tolist(), 2)
@@ -141,7 +141,7 @@ def test_files(planted, tmp_path):
     back = SpeakerGroups.load(tmp_path / "g.safetensors")
     assert np.array_equal(back.probabilities(planted[0]), groups.probabilities(planted[0]))
     mel = np.random.default_rng(1).normal(size=(50, 40)).astype(np.float32)
-    assert np.array_equal(embedding.embed(back.encoder, [mel]), embedding.embed(groups.encoder, [mel]))
+    assert np.array_equal(voiceprint.embed(back.encoder, [mel]), voiceprint.embed(groups.encoder, [mel]))
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     SpeakerGroups(groups.encoder, groups.centroids[:2], groups.weight, groups.bias).save(tmp_path / "c.safetensors")
     SpeakerGroups(groups.encoder, groups.centroids, groups.weight * np.nan, groups.bias).save(
