@@ -5,12 +5,14 @@ Task: whatever the file's format, rate or channels, the rest of the project sees
 Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
 are meant. Mu-law codes are 0..255, code 128 is zero.
 
-Contents: `read`, `write`, `probe`, `checked`, `resample`, `preemphasis`, `mulaw_encode`, `mulaw_decode`,
-`MULAW_TABLE`, `MULAW_ZERO`.
+Contents: `read`, `blocks`, `write`, `writing`, `probe`, `checked`, `resample`, `preemphasis`, `mulaw_encode`,
+`mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
 """
 
+import itertools
 import math
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from pcodec import PcodecError, paths
 RATE = 16000  # Hz
 SCALE = 32768.0  # int16 steps in 1.0
 PREEMPHASIS = 0.85  # 1 - 0.85 z^-1 (specification section 1)
+SINC_WIDTH = 32  # zero crossings on either side of the resampling filter
 LOUDEST = 1000.0  # times full scale
 SUFFIXES = (".wav", ".flac", ".ogg")
 
@@ -33,15 +36,14 @@ def read(path: str | Path) -> np.ndarray:
     Channels are averaged and other rates resampled. A file of no samples gives none. Raises `PcodecError` naming the
     file if it is missing, truncated or not audio.
     """
+    return np.concatenate([np.zeros(0, np.float32), *blocks(path)])
+
+
+def blocks(path: str | Path, seconds: float = 10.0) -> Iterator[np.ndarray]:
+    """What `read` returns in pieces of about so many seconds, for files of hours."""
     with _reading(path) as file:
-        announced, rate = file.frames, file.samplerate
-        samples = file.read(dtype="float32", always_2d=True)
-    if len(samples) < announced:  # a FLAC file; for WAV files see _reading
-        raise PcodecError(f"{path}: truncated: {len(samples)} of {announced} samples can be read")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise PcodecError(f"{path}: holds values that are not numbers")
-    return mono if rate == RATE or not len(mono) else resample(mono, rate)
+        pieces = _mono_pieces(path, file, int(seconds * file.samplerate))
+        yield from pieces if file.samplerate == RATE else _resampled(pieces, file.samplerate)
 
 
 def probe(path: str | Path) -> float:
@@ -58,9 +60,22 @@ def probe(path: str | Path) -> float:
 
 def write(path: str | Path, samples: np.ndarray) -> None:
     """Write 16 kHz mono as 16-bit WAV or FLAC (by suffix), rounded, clipped to [-1, 1)."""
-    pcm = np.clip(np.floor(np.asarray(samples, dtype=np.float64) * SCALE + 0.5), -32768, 32767).astype(np.int16)
-    with paths.replacing(Path(path)) as temporary:
-        soundfile.write(temporary, pcm, RATE)
+    with writing(path) as append:
+        append(samples)
+
+
+@contextmanager
+def writing(path: str | Path):
+    """As `write`, piece by piece: gives a function to call with samples. The file appears when the block ends well."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise PcodecError(f"{path}: audio is written as {', '.join(SUFFIXES)}")
+
+    def append(samples):
+        pcm = np.floor(np.asarray(samples, dtype=np.float64) * SCALE + 0.5)
+        file.write(np.clip(pcm, -32768, 32767).astype(np.int16))
+
+    with paths.replacing(Path(path)) as temporary, soundfile.SoundFile(temporary, "w", RATE, 1) as file:
+        yield append
 
 
 def checked(samples: np.ndarray) -> np.ndarray:
@@ -86,7 +101,9 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
     common = math.gcd(rate, RATE)
     signal = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
-    return torchaudio.functional.resample(signal, rate // common, RATE // common, lowpass_filter_width=32).numpy()
+    return torchaudio.functional.resample(
+        signal, rate // common, RATE // common, lowpass_filter_width=SINC_WIDTH
+    ).numpy()
 
 
 def preemphasis(samples: np.ndarray, previous: float = 0.0) -> np.ndarray:
@@ -130,3 +147,34 @@ def _reading(path):
             yield file
     except RuntimeError as error:  # soundfile's errors are RuntimeErrors
         raise PcodecError(f"{path}: truncated, damaged or not audio: {' '.join(str(error).split())}") from None
+
+
+def _mono_pieces(path, file, size):
+    announced = file.frames
+    while len(samples := file.read(size, dtype="float32", always_2d=True)):
+        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        if not np.isfinite(mono).all():
+            raise PcodecError(f"{path}: holds values that are not numbers")
+        yield mono
+        announced -= len(samples)
+    if announced > 0:  # a FLAC file; for WAV files see _reading
+        raise PcodecError(f"{path}: truncated: {announced} of {file.frames} samples cannot be read")
+
+
+def _resampled(pieces, rate):
+    """`resample` of a whole signal, piece by piece: every piece is filtered with what lies on either side of it."""
+    step = rate // math.gcd(rate, RATE)  # input samples after which both grids meet again
+    new = RATE * step // rate
+    margin = step * (1 + math.ceil(1.02 * SINC_WIDTH / min(step, new)))
+    heard, before = np.zeros(0, np.float32), 0  # the latter: how much of it has been used
+    for piece in itertools.chain(pieces, [None]):
+        if piece is not None:
+            heard = np.concatenate([heard, piece])
+        ready = len(heard) - before
+        if piece is not None:
+            ready = (ready - margin) // step * step
+        if ready > 0:
+            out = resample(heard, rate)[before // step * new :]
+            yield out if piece is None else out[: ready // step * new]
+            kept = min(before + ready, margin)
+            heard, before = heard[before + ready - kept :], kept

@@ -133,12 +133,21 @@ class Stream:
         """Duration of the signal, in s."""
         return self.samples / audio.RATE
 
+    @property
+    def payload_rate(self) -> float:
+        """Bits per second of the packets, over the time that they last."""
+        return 8 * self.packets.size / self.sent
+
+    @property
+    def sent(self) -> float:
+        """Duration of the packets, in s: the signal's, up to 40 ms more."""
+        return len(self.packets) * PACKET_SAMPLES / audio.RATE
+
     def info(self) -> dict[str, str]:
         """What `pcodec info` prints: names and texts. Rates are bits per second of the time that the packets last."""
         header, updates = 8 * HEADER_BYTES, 8 * (len(self.group) - 1)
         total = header + updates + 8 * self.packets.size
         share = 100 * (header + updates) / total
-        sent = len(self.packets) * PACKET_SAMPLES / audio.RATE
         step = self.interval * PACKET_SAMPLES / audio.RATE
         changes = [
             f"{'unknown' if index == UNKNOWN else index} from {update * step:.2f} s"
@@ -150,9 +159,9 @@ class Stream:
             "packets": f"{len(self.packets)} of {8 * PACKET_BYTES} bits for 40 ms",
             "codebooks": self.codebooks,
             "group": f"{', '.join(changes)}; of {self.groups}",
-            "rate": f"{8 * self.packets.size / sent:.0f} b/s in packets, {updates / sent:.1f} b/s in group updates",
+            "rate": f"{self.payload_rate:.0f} b/s in packets, {updates / self.sent:.1f} b/s in group updates",
             "overhead": f"{header} bits of header, {updates} bits of group updates, {share:.2f} %",
-            "file": f"{total // 8} bytes, {total / sent:.0f} b/s in all",
+            "file": f"{total // 8} bytes, {total / self.sent:.0f} b/s in all",
         }
 
     def to_bytes(self) -> bytes:

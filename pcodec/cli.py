@@ -1,4 +1,4 @@
-"""The command line: pcodec reproduce | run | download | features | info | personalize | bench.
+"""The command line, `pcodec COMMAND`.
 
 Task: what the Makefile and the workflow call, and the codec's tools for single files; every failure the user can cause
 is one line on standard error and exit status 1.
@@ -7,15 +7,21 @@ Contents: `main`.
 """
 
 import argparse
+import itertools
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
 
 PREFIX = "pcodec: error: "
+AUDIO_IN = "any audio file (WAV, FLAC, OGG, MP3 ...; any rate), or - for standard input"
+AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,6 +48,33 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pcodec", description="Personalized neural speech codec")
     parser.add_argument("--version", action="version", version=f"pcodec {metadata.version('plpcnet')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    encode = commands.add_parser("encode", help="speech to a .plpc file, 1.6 kb/s")
+    encode.add_argument("input", help=AUDIO_IN)
+    encode.add_argument("output", help=".plpc file, or - for standard output")
+    encode.set_defaults(command=_encode)
+
+    decode = commands.add_parser("decode", help="a .plpc file to speech")
+    decode.add_argument("input", help=".plpc file, or - for standard input")
+    decode.add_argument("output", help=AUDIO_OUT)
+    decode.set_defaults(command=_decode)
+
+    roundtrip = commands.add_parser("roundtrip", help="speech to .plpc and back, with rate, group and speed")
+    roundtrip.add_argument("input", help=AUDIO_IN)
+    roundtrip.add_argument("output", help=AUDIO_OUT)
+    roundtrip.set_defaults(command=_roundtrip)
+
+    for each in (encode, decode, roundtrip):
+        default = "the shipped one that fits" if each is decode else "personalized"
+        each.add_argument("--codec", help=f"general, personalized or a folder of decoders; default {default}")
+        each.add_argument("--units", type=int, help="of GRU_A, which of the folder's decoders")
+        each.add_argument("--groups", type=int, help="number of groups C, which of the folder's decoders")
+    for each in (encode, roundtrip):
+        each.add_argument(
+            "--group", type=_group, help="0, 1 ..., or unknown for the general decoder; default: estimated"
+        )
+    for each in (decode, roundtrip):
+        each.add_argument("--seed", type=int, default=1, help="of the drawn excitation")
 
     reproduce = commands.add_parser("reproduce", help="every notebook of the paper's chain, in order")
     reproduce.add_argument("--preset", default="smoke", help="smoke, desktop or paper")
@@ -87,6 +120,129 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
     bench.set_defaults(command=_bench)
     return parser
+
+
+def _encode(options) -> int:
+    from pcodec import codec
+
+    with _source(options.input, ".wav") as source:
+        _check_target(options.output, source)
+        stream = _encoded(
+            options, codec.Codec.load(options.codec or "personalized", options.units, options.groups), source
+        )
+    if options.output == "-":
+        sys.stdout.buffer.write(stream.to_bytes())
+    else:
+        stream.write(options.output)
+    return 0
+
+
+def _decode(options) -> int:
+    from pcodec import bitstream, codec
+
+    with _source(options.input, ".plpc") as source:
+        _check_target(options.output, source)
+        stream = bitstream.Stream.read(source)
+    if options.codec:
+        coder = codec.Codec.load(options.codec, options.units, options.groups)
+    else:
+        coder = codec.Codec.of(stream)
+    coder.check(stream)
+    _write_decoded(options, coder, stream)
+    return 0
+
+
+def _roundtrip(options) -> int:
+    import time
+
+    from pcodec import bitstream, codec
+
+    coder = codec.Codec.load(options.codec or "personalized", options.units, options.groups)
+    times = [time.perf_counter()]
+    with _source(options.input, ".wav") as source:
+        _check_target(options.output, source)
+        stream = _encoded(options, coder, source)
+    times.append(time.perf_counter())
+    _write_decoded(options, coder, stream)
+    times.append(time.perf_counter())
+    group = "unknown" if stream.group[0] == bitstream.UNKNOWN else stream.group[0]
+    speeds = [stream.seconds / (end - start) for start, end in itertools.pairwise(times)]
+    print(
+        f"{stream.seconds:.2f} s, {stream.samples} samples; {stream.payload_rate:.0f} b/s; "
+        f"group {group} of {stream.groups}; "
+        f"encoded at {speeds[0]:.1f} x real time, decoded at {speeds[1]:.1f} x real time",
+        file=sys.stderr if options.output == "-" else sys.stdout,
+    )
+    return 0
+
+
+def _encoded(options, coder, source):
+    """The stream of an audio file, read piece by piece."""
+    from pcodec import audio
+
+    def pieces():
+        with _progress("encoding", audio.probe(source)) as bar:
+            for block in audio.blocks(source):
+                yield block
+                bar.update(len(block) / audio.RATE)
+
+    return coder.encode_blocks(pieces(), options.group)
+
+
+def _write_decoded(options, coder, stream) -> None:
+    """An audio file of a stream, written piece by piece."""
+    from pcodec import audio
+
+    with _target(options.output) as target, audio.writing(target) as append:
+        with _progress("decoding", stream.seconds) as bar:
+            for block in coder.decode_blocks(stream, options.seed):
+                append(block)
+                bar.update(len(block) / audio.RATE)
+
+
+def _progress(what, seconds):
+    from tqdm import tqdm
+
+    form = "{desc}: {percentage:3.0f}% of {total:.1f} s |{bar}| {elapsed} < {remaining}"
+    return tqdm(desc=what, total=seconds, bar_format=form, disable=None, mininterval=0.5)
+
+
+@contextmanager
+def _source(name: str, suffix: str):
+    """A file to read: the one named, or a copy of standard input."""
+    if name != "-":
+        yield Path(name)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"standard input{suffix}"
+        with open(path, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path
+
+
+@contextmanager
+def _target(name: str):
+    """A file to write: the one named, or one that is copied to standard output at the end."""
+    if name != "-":
+        yield Path(name)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard output.wav"
+        yield path
+        with open(path, "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+
+
+def _check_target(name, source: Path) -> None:
+    if name != "-" and Path(name).exists() and source.exists() and Path(name).samefile(source):
+        raise PcodecError(f"{name}: would replace the input")
+
+
+def _group(text: str) -> int:
+    """Argument of --group."""
+    from pcodec.bitstream import UNKNOWN
+
+    return UNKNOWN if text == "unknown" else int(text)
 
 
 def _reproduce(options) -> int:
@@ -146,8 +302,7 @@ def _features(options) -> int:
     from pcodec import audio, features
 
     samples = audio.read(options.input)
-    if options.output.exists() and options.output.samefile(options.input):
-        raise PcodecError(f"{options.output}: would replace the input")
+    _check_target(options.output, options.input)
     analysis = features.analyze(samples, options.clean)
     lpc = features.lpc_from_cepstrum(analysis.features[:, features.FEATURES["cepstrum"]])
     with paths.replacing(options.output) as temporary, open(temporary, "wb") as file:

@@ -66,3 +66,22 @@ def dataset(demo, codebooks):
     from pcodec import samples
 
     return samples.SampleDataset.build(demo[demo.split == "train"].iloc[::24], Path(), codebooks, augment=False)
+
+
+@pytest.fixture(scope="session")
+def codec_folder(demo, codebooks, tmp_path_factory):
+    """Untrained decoders of 32 units for C = 1 and 2, whose groups are the genders of generated voices."""
+    from pcodec import embedding, groups, voiceprint
+    from pcodec.lpcnet import LPCNet, LPCNetConfig
+
+    folder = tmp_path_factory.mktemp("codec")
+    codebooks.save(folder / "codebooks.npz")
+    encoder = embedding.SpeakerEncoder().eval()
+    rows = demo[demo.split == "train"].groupby("speaker").head(2)
+    z = embedding.embed(encoder, [voiceprint.log_mel(audio.read(path)) for path in rows.path])
+    groups.SpeakerGroups.fit(encoder, z, rows.gender.tolist(), 2).save(folder / "groups-C2.safetensors")
+    for seed, (C, group) in enumerate([(1, 0), (2, 0), (2, 1)]):
+        model = LPCNet(LPCNetConfig(units=32), seed=seed)
+        model.provenance = {"codebooks": codebooks.identity}
+        model.save(folder / f"lpcnet-32-{C}-{group}.safetensors")
+    return folder

@@ -39,6 +39,31 @@ def test_writing_clips_and_never_wraps(tmp_path):
     assert soundfile.read(tmp_path / "a.wav", dtype="int16")[0].tolist() == [32767, -32768, 0]
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 0.1337])
+def test_blocks_are_the_whole(tmp_path, rate, seconds):
+    noise = np.random.default_rng(1).normal(0, 0.1, rate + 7).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", noise, rate, subtype="FLOAT")
+    parts = list(audio.blocks(tmp_path / "a.wav", seconds))
+    assert len(parts) > 2
+    whole = noise if rate == 16000 else audio.resample(noise, rate)
+    assert np.concatenate(parts) == pytest.approx(whole, abs=1e-6)
+    assert np.array_equal(audio.read(tmp_path / "a.wav"), np.concatenate(list(audio.blocks(tmp_path / "a.wav"))))
+
+
+def test_a_file_written_in_parts_appears_whole(tmp_path):
+    with pytest.raises(KeyError), audio.writing(tmp_path / "a.wav") as append:
+        append(np.zeros(100))
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    with audio.writing(tmp_path / "a.wav") as append:
+        append(np.zeros(100))
+        append(np.full(50, 0.5))
+    assert np.array_equal(audio.read(tmp_path / "a.wav"), np.repeat([0, 0.5], [100, 50]))
+    with pytest.raises(PcodecError, match=r"a.mp9: audio is written as .wav"):
+        audio.write(tmp_path / "a.mp9", np.zeros(3))
+
+
 def test_bad_files_are_named(tmp_path):
     whole = tmp_path / "whole.flac"
     soundfile.write(whole, np.random.default_rng(1).normal(0, 0.1, 32000), 16000)

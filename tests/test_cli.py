@@ -1,12 +1,15 @@
 import dataclasses
+import io
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from pcodec import benchmarks, bitstream, cli, features
+from pcodec import audio, benchmarks, bitstream, cli, codec, features
 from pcodec.codebooks import Codebooks
 
 
@@ -31,6 +34,75 @@ def test_features_of_nothing(tmp_path, capsys):
     assert cli.main(["features", str(tmp_path / "missing.wav"), str(tmp_path / "other.npz")]) == 1
     assert capsys.readouterr().err == f"pcodec: error: {tmp_path / 'missing.wav'}: no such file\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["none.wav", "out.npz"]
+
+
+@pytest.fixture
+def own(codec_folder):
+    return ["--codec", str(codec_folder), "--units", "32", "--groups", "2"]
+
+
+def test_speech_through_files(tmp_path, speech, own, capsys):
+    source, coded, decoded, again = (str(tmp_path / name) for name in ("in.flac", "c.plpc", "out.wav", "again.wav"))
+    soundfile.write(source, speech[:20000], 22050)
+    samples = len(audio.read(source))
+    assert cli.main(["encode", source, coded, *own]) == 0
+    assert cli.main(["decode", coded, decoded, *own]) == 0
+    assert cli.main(["roundtrip", source, again, *own]) == 0
+    line = capsys.readouterr().out
+    assert re.fullmatch(
+        rf"{samples / 16000:.2f} s, {samples} samples; 1600 b/s; group [01] of 2; "
+        r"encoded at [\d.]+ x real time, decoded at [\d.]+ x real time\n",
+        line,
+    )
+    assert len(audio.read(decoded)) == samples and np.array_equal(audio.read(decoded), audio.read(again))
+    coder = codec.Codec.load(*own[1::2][:1], units=32, C=2)
+    assert open(coded, "rb").read() == coder.encode(audio.read(source))
+    assert np.abs(coder.decode(open(coded, "rb").read())[0] - audio.read(decoded)).max() <= 0.5 / 32768
+    assert cli.main(["encode", source, coded, *own, "--group", "unknown"]) == 0
+    assert bitstream.Stream.read(coded).group == (bitstream.UNKNOWN,)
+    assert cli.main(["decode", coded, decoded, *own]) == 0
+    assert not np.array_equal(audio.read(decoded), audio.read(again))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.wav", "c.plpc", "in.flac", "out.wav"]
+
+
+def test_speech_through_pipes(tmp_path, speech, own):
+    soundfile.write(tmp_path / "in.wav", speech[:8000], 16000)
+
+    def run(command, given):
+        return subprocess.run(
+            [sys.executable, "-m", "pcodec", command, "-", "-", *own], input=given, capture_output=True, check=True
+        )
+
+    coded = run("encode", (tmp_path / "in.wav").read_bytes()).stdout
+    assert bitstream.Stream.from_bytes(coded).samples == 8000
+    decoded = run("decode", coded).stdout
+    assert soundfile.read(io.BytesIO(decoded))[0].shape == (8000,)
+    there_and_back = run("roundtrip", (tmp_path / "in.wav").read_bytes())
+    assert there_and_back.stdout == decoded and b"8000 samples" in there_and_back.stderr
+
+
+def test_coding_refuses_and_loses_nothing(tmp_path, speech, own, capsys):
+    soundfile.write(tmp_path / "in.wav", speech[:8000], 16000)
+    (tmp_path / "text.plpc").write_bytes(b"not a stream")
+    bitstream.Stream.encode(speech[:8000], Codebooks.shipped(), 5).write(tmp_path / "five.plpc")
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for arguments, message in [
+        (["encode", "missing.wav", "c.plpc", *own], "missing.wav: no such file"),
+        (["encode", "in.wav", "in.wav", *own], "in.wav: would replace the input"),
+        (["encode", "in.wav", "c.plpc", *own, "--group", "3"], "no group 3"),
+        (["encode", "in.wav", "c.plpc", "--codec", "nowhere"], "nowhere: neither a folder nor one of general"),
+        (["encode", "in.wav", "c.plpc", *own[:2]], "units and the number of groups must be given"),
+        (["decode", "text.plpc", "out.wav", *own], "text.plpc: not a .plpc file"),
+        (["decode", "five.plpc", "out.wav"], "coded for 5 speaker groups"),
+        (["decode", "five.plpc", "out.wav", *own], "coded with codebooks"),
+        (["roundtrip", "in.wav", "out.mp9", *own], "out.mp9: audio is written as .wav, .flac, .ogg"),
+        (["roundtrip", "in.wav", "in.wav", *own], "in.wav: would replace the input"),
+    ]:
+        arguments = [str(tmp_path / a) if a.endswith(("wav", "plpc", "mp9")) else a for a in arguments]
+        assert cli.main(arguments) == 1, arguments
+        error = capsys.readouterr().err
+        assert error.startswith("pcodec: error: ") and message in error and error.count("\n") == 1, error
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
 
 
 def test_output_that_cannot_be_written(tmp_path, capsys):

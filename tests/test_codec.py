@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+
+from pcodec import PcodecError, audio, bitstream, codec
+from pcodec.bitstream import UNKNOWN, Stream
+from pcodec.synthesis import DELAY
+
+
+@pytest.fixture(scope="module")
+def coder(codec_folder):
+    return codec.Codec.load(codec_folder, units=32, C=2)
+
+
+@pytest.fixture(scope="module")
+def one_for_all(codec_folder):
+    return codec.Codec.load(codec_folder, units=32, C=1)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 400, 560, 561, 16000])
+def test_as_many_samples_as_went_in(coder, speech, samples):
+    data = coder.encode(speech[:samples])
+    decoded, rate = coder.decode(data)
+    assert rate == 16000 and decoded.shape == (samples,) and decoded.dtype == np.float32
+    assert len(data) == bitstream.HEADER_BYTES + 8 * bitstream.packets_of(samples)
+
+
+def test_the_stream_is_the_bitstream_s_and_names_the_group(coder, one_for_all, speech):
+    stream = Stream.from_bytes(coder.encode(speech))
+    assert stream.groups == 2 and stream.group == (coder.groups.assign(speech).group,)
+    assert stream.to_bytes() == Stream.encode(speech, coder.codebooks, 2, stream.group[0]).to_bytes()
+    for group in (0, 1, UNKNOWN):
+        assert Stream.from_bytes(coder.encode(speech, group=group)).group == (group,)
+    assert Stream.from_bytes(coder.encode(np.zeros(8000))).group == (UNKNOWN,)
+    assert Stream.from_bytes(one_for_all.encode(speech)).group == (0,)
+
+
+def test_rates_and_channels(coder):
+    tone = 0.3 * np.sin(2 * np.pi * 200 * np.arange(44100) / 44100)
+    data = coder.encode(np.stack([tone, tone], axis=1), 44100)
+    assert Stream.from_bytes(data).samples == 16000
+    assert data == coder.encode(audio.resample(tone, 44100), group=Stream.from_bytes(data).group[0])
+
+
+def test_each_group_has_its_decoder(coder, one_for_all, speech):
+    """The receiver picks the decoder by the index; where the group is not known, the one for everybody."""
+    heard = {group: coder.decode(coder.encode(speech[:3200], group=group))[0] for group in (0, 1, UNKNOWN)}
+    assert not np.array_equal(heard[0], heard[1])
+    assert np.array_equal(heard[UNKNOWN], one_for_all.decode(one_for_all.encode(speech[:3200]))[0])
+
+
+@pytest.mark.parametrize("size", [100, 640, 3333])
+def test_live_sender_makes_the_same_packets(coder, speech, size):
+    sender = codec.Encoder(coder.codebooks)
+    packets = [sender.push(speech[at : at + size]) for at in range(0, len(speech), size)]
+    packets = np.concatenate([*packets, sender.finish()])
+    assert np.array_equal(packets, Stream.encode(speech, coder.codebooks).packets)
+
+
+def test_live_sender_finds_the_group_in_time(coder, speech):
+    sender = codec.Encoder(coder.codebooks, coder.groups)
+    talk = np.tile(speech, -(-80000 // len(speech)))[:80000]
+    found = []
+    for at in range(0, len(talk), 640):
+        sender.push(talk[at : at + 640])
+        found.append(sender.group)
+    assert found[0] == UNKNOWN and found[-1] in (0, 1)
+
+
+def test_live_receiver_makes_the_same_samples(coder, speech):
+    """Packet by packet, with a group that changes on the way."""
+    packets = Stream.encode(speech[:20000], coder.codebooks).packets
+    group = [0, 1, UNKNOWN, 1][: -(-len(packets) // 10)]
+    stream = Stream(packets, 20000, coder.codebooks.identity, 2, tuple(group), 10)
+    receiver = codec.Decoder(coder, seed=1)
+    parts = [receiver.push(packets[i : i + 1], int(stream.group_of_packets[i])) for i in range(len(packets))]
+    assert {len(part) for part in parts} == {640}
+    live = np.concatenate([*parts, receiver.finish()])[DELAY:][:20000]
+    whole = coder.decode(stream.to_bytes())[0]
+    assert np.array_equal(live, whole) and np.abs(whole).max() > 0.01
+
+
+def test_silence_stays_silent(coder, speech):
+    signal = np.concatenate([np.zeros(8000), speech[:8000], np.zeros(8000)])
+    decoded = coder.decode(coder.encode(signal, group=0))[0]
+    assert not decoded[:7000].any() and not decoded[17600:].any() and decoded[8800:15200].any()
+    assert not coder.decode(coder.encode(np.zeros(16000)))[0].any()
+
+
+def test_lost_packets_fade_and_come_back(coder, speech):
+    packets = Stream.encode(speech[:32000], coder.codebooks).packets
+    receiver = codec.Decoder(coder)
+    before = receiver.push(packets[:20])
+    gap = np.concatenate([receiver.conceal(), receiver.conceal(9)])
+    after = receiver.push(packets[30:40])
+    assert len(gap) == 10 * 640 and len(after) == 10 * 640
+    level = [np.abs(x).mean() for x in (before[-640:], gap[320:1280], gap[1280:2560])]
+    assert level[0] > 0 and level[2] < level[1]
+    assert not gap[320 + 3200 :].any() and after[1280:].any()
+    assert not codec.Decoder(coder).conceal(3).any()
+
+
+def test_any_packets_can_be_decoded(coder):
+    rng = np.random.default_rng(1)
+    for group in (0, 1):
+        receiver = codec.Decoder(coder, seed=group)
+        noise = receiver.push(rng.integers(0, 256, (100, 8), dtype=np.uint8), group)
+        assert np.isfinite(noise).all() and np.abs(noise).max() <= 1.0
+    for value in (0, 255):
+        assert np.isfinite(codec.Decoder(coder).push(np.full((10, 8), value, np.uint8))).all()
+
+
+def test_damaged_files_are_refused_or_decoded(coder, speech):
+    rng = np.random.default_rng(2)
+    data = np.frombuffer(coder.encode(speech[:8000], group=1), np.uint8)
+    for _ in range(40):
+        damaged = data.copy()
+        damaged[rng.integers(len(data), size=3)] ^= rng.integers(1, 256, 3, dtype=np.uint8)
+        try:
+            assert len(coder.decode(damaged.tobytes())[0]) == 8000
+        except PcodecError as error:
+            assert str(error)
+
+
+def test_memory_is_not_that_of_the_signal(coder, speech):
+    """Pieces go in as they are asked for, and come out as they are made."""
+    asked = []
+
+    def pieces():
+        for n in range(200):
+            asked.append(n)
+            yield speech[:6400]
+
+    stream = coder.encode_blocks(pieces(), group=0)
+    assert stream.samples == 200 * 6400 and len(asked) == 200
+    first = next(coder.decode_blocks(stream))
+    assert len(first) == codec.AT_ONCE * 640 - DELAY
+
+
+def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
+    stream = Stream.encode(speech[:6400], coder.codebooks, 3)
+    with pytest.raises(PcodecError, match="coded for 3 speaker groups, this codec has 2"):
+        coder.decode(stream.to_bytes())
+    with pytest.raises(PcodecError, match="coded for 1 speaker groups, this codec has 2"):
+        coder.decode(one_for_all.encode(speech[:6400]))
+    other = Stream(stream.packets, 6400, "0" * 16, 2)
+    with pytest.raises(PcodecError, match=f"codebooks {'0' * 16}, this codec has {coder.codebooks.identity}"):
+        coder.decode(other.to_bytes())
+    with pytest.raises(PcodecError, match="no shipped codec"):
+        codec.Codec.of(stream)
+    with pytest.raises(PcodecError, match="no group 2"):
+        coder.encode(speech[:6400], group=2)
+    with pytest.raises(PcodecError, match="no group 7: this codec has 2"):
+        codec.Decoder(coder).push(stream.packets, 7)
+    for folder, units, C, message in [
+        ("nowhere", 32, 2, "nowhere: neither a folder nor one of general, personalized"),
+        (codec_folder, 32, None, "units and the number of groups"),
+        (codec_folder, 48, 2, "lpcnet-48-2-0.safetensors: no such decoder"),
+        ("general", 256, None, "the codec general has 384 units and C = 1"),
+    ]:
+        with pytest.raises(PcodecError, match=message):
+            codec.Codec.load(folder, units, C)
+    for name in ("codebooks.npz", "groups-C2.safetensors"):
+        (tmp_path / name).write_bytes((codec_folder / name).read_bytes())
+    own = coder.codebooks.identity.encode()
+    foreign = (codec_folder / "lpcnet-32-1-0.safetensors").read_bytes().replace(own, b"f" * 16)
+    for name in ("2-0", "2-1", "1-0"):
+        (tmp_path / f"lpcnet-32-{name}.safetensors").write_bytes(foreign)
+    with pytest.raises(PcodecError, match=f"lpcnet-32-2-0.safetensors: trained with codebooks {'f' * 16}"):
+        codec.Codec.load(tmp_path, 32, 2).decode(coder.encode(speech[:6400]))
