@@ -1,13 +1,13 @@
 """How fast the codec is, on this machine.
 
-Task: the numbers of the README's section "Benchmarks", measured in one run: the encoder on one core, as a ratio to real
-time; training with all threads, in samples per second, beside the plain form of the same step; and the machine's
-float32 matrix product: figures of two machines compare when both are divided by that.
+Task: the numbers of the README's section "Benchmarks", measured in one run: encoder and synthesis on one core, as a
+ratio to real time; training with all threads, in samples per second, beside the plain form of the same step; and the
+machine's float32 matrix product: figures of two machines compare when both are divided by that.
 
 Conventions: best of three passes over the same speech or samples; compilation by Numba happens before. Not for tests: a
 loaded machine is slow.
 
-Contents: `report`, `gemm`, `encoder`, `training`.
+Contents: `report`, `gemm`, `encoder`, `synthesis`, `training`.
 """
 
 import time
@@ -21,11 +21,15 @@ from pcodec.backend import torch
 from pcodec.cepstrum import FRAME
 from pcodec.codebooks import Codebooks
 from pcodec.lpcnet import CONTEXT, LPCNet, LPCNetConfig
-from pcodec.training import build_optimizers
+from pcodec.synthesis import Synthesizer
+from pcodec.training import Sparsifier, build_optimizers
 
 SECONDS = 120.0  # of speech
 PASSES = 3
 SIDE = 1024  # of the matrices
+GFLOPS = 100  # of the machine that synthesis is scaled to
+SYNTHESIZED = 4.0  # s
+SPARSE = (0.05, 0.05, 0.2)  # densities of GRU_A's gates z, r, h in the reference, 10 % together
 UNITS = (384, 256)
 BATCH, SEQUENCE = 128, 160  # sequences and samples of a training update, as in the desktop preset
 
@@ -36,8 +40,13 @@ def report(corpus_: str) -> list[str]:
     table = table.iloc[:: max(1, int(table.seconds.sum() / SECONDS))]
     files = [corpus.folder_of(corpus_) / path for path in table.path]
     with threadpool_limits(1):
-        lines = [f"{gemm():8.1f} GFLOP/s  float32 matrix product ({SIDE}), one thread"]
+        speed = gemm()
+        lines = [f"{speed:8.1f} GFLOP/s  float32 matrix product ({SIDE}), one thread"]
         lines += [f"{ratio:8.0f} x real time  {name}" for name, ratio in encoder(files).items()]
+        lines += [
+            f"{ratio:8.1f} x real time  synthesis, {name} (scaled to {GFLOPS} GFLOP/s: {ratio * GFLOPS / speed:.1f})"
+            for name, ratio in synthesis(files[0]).items()
+        ]
     lines.append(f"over {table.seconds.sum():.0f} s of {corpus.label(corpus_)} in {len(files)} files")
     for units in UNITS:
         speeds = training(units)
@@ -76,6 +85,22 @@ def encoder(files: list[Path]) -> dict[str, float]:
         ],
     }
     return {name: seconds / _best(step) for name, step in steps.items()}
+
+
+def synthesis(file: Path) -> dict[str, float]:
+    """x real time of the sample loop; the speed does not depend on what the weights are, only on how many."""
+    analysed = features.analyze(audio.read(file)[: int(SYNTHESIZED * audio.RATE)]).features
+    seconds = len(analysed) * FRAME / audio.RATE
+    found = {}
+    for density in (SPARSE, None):
+        for units in UNITS:
+            model = LPCNet(LPCNetConfig(units=units), seed=1)
+            if density:
+                Sparsifier(density, start=0, stop=0)(model.sample.gru_a, 1)
+            decoder = Synthesizer(model.arrays())
+            name = f"{units} units, " + ("10 % of GRU_A's weights" if density else "dense")
+            found[name] = seconds / _best(lambda decoder=decoder: decoder.decode(analysed))
+    return found
 
 
 def training(units: int) -> dict[str, float]:

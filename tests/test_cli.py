@@ -153,6 +153,8 @@ def test_bench_reports_ratios(capsys, demo, monkeypatch):
     assert re.search(r"^ +[\d.]+ GFLOP/s", out, re.M)
     for step in ("features", "quantization", "encoder, audio file to packets"):
         assert float(re.search(rf"^ +(\d+) x real time  {step}$", out, re.M)[1]) > 0
+    for form in ("10 % of GRU_A's weights", "dense"):
+        assert float(re.search(rf"^ +([\d.]+) x real time  synthesis, 16 units, {form} \(scaled", out, re.M)[1]) > 0
     for form in ("folded, bfloat16", "folded, float32", "plain, bfloat16", "plain, float32"):
         assert float(re.search(rf"^ +(\d+) samples/s  training, 16 units, {form} \(", out, re.M)[1]) > 0
 
