@@ -8,7 +8,7 @@ Groups are colours, genders are markers, sizes are line styles, in every figure 
 Contents: `corpus`, `features`, `lpc_envelopes`, `bit_allocation`, `quantization`, `decoded_features`,
 `bit_sensitivity`, `rate`, `embedding_training`, `scores`, `projection`, `groups`, `groups_number`,
 `groups_seconds`, `groups_running`, `validation_loss`, `gains`, `mismatch`, `capacity`, `study`,
-`personalization`, `spectrograms`, `objective`.
+`personalization`, `excitation`, `waveforms`, `spectrograms`, `objective`.
 """
 
 import matplotlib.pyplot as plt
@@ -365,6 +365,38 @@ def spectrograms(signals: dict[str, np.ndarray], rate: int = 16000):
         ax.set_title(name, fontsize="small")
     np.atleast_1d(axes)[-1].set_xlabel("time (s)")
     return axes
+
+
+def excitation(signal: pd.DataFrame, probabilities: pd.DataFrame, drawing: pd.DataFrame):
+    """How samples are made. Tables: signal (sample, signal, prediction, excitation), at int16 scale but for the last, a
+    code; probabilities (sample, code, nats); drawing (step, code, probability), of one sample."""
+    _, axes = plt.subplots(3, 1, figsize=(8, 8), layout="constrained")
+    axes[0].plot(signal["sample"], signal.signal, label="signal $s_t$, pre-emphasized")
+    axes[0].plot(signal["sample"], signal.prediction, linewidth=1, label="prediction $p_t$")
+    axes[0].set(ylabel="int16 steps", xlim=(signal["sample"].min(), signal["sample"].max()))
+    axes[0].legend(loc="upper right")
+    image = probabilities.pivot(index="code", columns="sample", values="nats")
+    axes[1].pcolormesh(image.columns, image.index, image.to_numpy(), vmin=-9, vmax=0, cmap="magma", rasterized=True)
+    axes[1].plot(signal["sample"], signal.excitation, ".", color="cyan", markersize=2.5, label="excitation $e_t$")
+    axes[1].set(xlabel="sample", ylabel="mu-law code", xlim=axes[0].get_xlim())
+    axes[1].legend(loc="upper right")
+    for step, rows in drawing.groupby("step", sort=False):
+        axes[2].plot(rows.code, rows.probability, label=step)
+    axes[2].set(xlabel="mu-law code", ylabel="probability")
+    axes[2].legend()
+    return axes
+
+
+def waveforms(signals: dict[str, np.ndarray], start: float, seconds: float, rate: int = 16000):
+    """The same stretch of several signals, one below the other."""
+    _, axes = plt.subplots(len(signals), 1, figsize=(8, 1.2 * len(signals)), sharex=True, sharey=True, squeeze=False,
+                           layout="constrained")  # fmt: skip
+    for ax, (name, samples) in zip(axes[:, 0], signals.items(), strict=True):
+        part = samples[int(start * rate) : int((start + seconds) * rate)]
+        ax.plot(start + np.arange(len(part)) / rate, part, linewidth=0.8)
+        ax.set_title(name, fontsize="small")
+    axes[-1, 0].set_xlabel("time (s)")
+    return axes[:, 0]
 
 
 def objective(summary: pd.DataFrame):

@@ -10,7 +10,7 @@ sample is folded away once per decoder (embedding times input matrix: three tabl
 frame's audio is centred in its analysis window and its conditioning looks two frames ahead: a stream is `DELAY` = 400
 samples, 25 ms, late. Notebook 08_synthesis.
 
-Contents: `Synthesizer`, `State`, `step`, `temperature`.
+Contents: `Synthesizer`, `State`, `decode_all`, `step`, `temperature`.
 """
 
 import math
@@ -126,12 +126,6 @@ class Synthesizer:
             raise PcodecError(f"{len(features)} frames give {available} samples, {samples} were asked for")
         return self.advance(self.start(seed), features, last=True)[DELAY:][:samples]
 
-    def decode_all(self, features: list[np.ndarray], samples: list[int], seed: int = 1) -> list[np.ndarray]:
-        """`decode` of many signals, on all cores, with a progress bar."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = pool.map(self.decode, features, samples, [seed] * len(features))
-            return list(tqdm(jobs, total=len(features), desc="decoding", mininterval=2))
-
     def log_probabilities(self, features: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """ln P(e) of each sample, (160 F, 256), when the past was `codes` (160 F, 3): signal, prediction, excitation.
 
@@ -143,6 +137,13 @@ class Synthesizer:
         state = self.start()
         logits = _forced_logits(self.network, seen, inside, np.asarray(codes, np.int64), state.a, state.b)
         return scipy.special.log_softmax(logits.astype(np.float64), axis=1)
+
+
+def decode_all(jobs: list[tuple[Synthesizer, np.ndarray, int]], seed: int = 1) -> list[np.ndarray]:
+    """`Synthesizer.decode` of many (synthesizer, features, samples), on all cores, with a progress bar."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        decoded = pool.map(lambda job: job[0].decode(*job[1:], seed), jobs)
+        return list(tqdm(decoded, total=len(jobs), desc="decoding", mininterval=2))
 
 
 def temperature(correlation: np.ndarray) -> np.ndarray:

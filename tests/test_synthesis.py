@@ -6,7 +6,7 @@ from pcodec import PcodecError, audio, features
 from pcodec.backend import torch
 from pcodec.lpcnet import LPCNet, LPCNetConfig
 from pcodec.samples import prepare
-from pcodec.synthesis import DELAY, FLOOR, Synthesizer, step, temperature
+from pcodec.synthesis import DELAY, FLOOR, Synthesizer, decode_all, step, temperature
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,8 @@ def test_a_stream_gives_the_same_samples(pieces, model, analysed):
 def test_many_signals_at_once(model, analysed):
     synthesizer = Synthesizer(model.arrays())
     signals = [analysed, analysed[:20], analysed[8:]]
-    together = synthesizer.decode_all(signals, [6320, 3000, 5040], seed=3)
-    for signal, samples, decoded in zip(signals, (6320, 3000, 5040), together, strict=True):
+    jobs = list(zip([synthesizer] * 3, signals, (6320, 3000, 5040), strict=True))
+    for (_, signal, samples), decoded in zip(jobs, decode_all(jobs, seed=3), strict=True):
         assert np.array_equal(decoded, synthesizer.decode(signal, samples, seed=3))
 
 
