@@ -12,12 +12,13 @@ Contents: `Codec`, `Encoder`, `Decoder`, `SHIPPED`.
 
 import functools
 import itertools
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from pcodec import PcodecError, audio, bitstream, features, groups, quantizer, weights
+from pcodec import PcodecError, audio, bitstream, features, groups, paths, quantizer, weights
 from pcodec.bitstream import UNKNOWN, Stream
 from pcodec.cepstrum import FRAME
 from pcodec.codebooks import Codebooks
@@ -71,6 +72,16 @@ class Codec:
                 codec.check(stream)
                 return codec
         raise PcodecError(f"coded for {stream.groups} speaker groups: no shipped codec has as many")
+
+    def save(self, folder: str | Path) -> None:
+        """Write the codec into a folder of its own, the decoders' weights as float16, which is what synthesis uses."""
+        for file in self.files.values():
+            config, arrays, provenance = weights.read(file)
+            weights.write(Path(folder) / file.name, config, arrays, provenance, np.float16)
+        others = ["codebooks.npz"] + ([f"groups-C{self.C}.safetensors"] if self.groups else [])
+        for name in others:
+            with paths.replacing(Path(folder) / name) as temporary:
+                shutil.copyfile(self.files[UNKNOWN].parent / name, temporary)
 
     def encode(self, samples: np.ndarray, rate: int = audio.RATE, group: int | None = None) -> bytes:
         """Signal (samples,) or (samples, channels) in [-1, 1] at `rate` Hz -> a .plpc file's bytes.

@@ -136,6 +136,16 @@ def test_memory_is_not_that_of_the_signal(coder, speech):
     assert len(first) == codec.AT_ONCE * 640 - DELAY
 
 
+def test_a_codec_can_be_carried_away(coder, codec_folder, speech, tmp_path):
+    coder.save(tmp_path / "mine")
+    mine = codec.Codec.load(tmp_path / "mine", 32, 2)
+    data = coder.encode(speech[:6400])
+    assert mine.encode(speech[:6400]) == data and np.array_equal(mine.decode(data)[0], coder.decode(data)[0])
+    name = "lpcnet-32-2-1.safetensors"
+    assert (tmp_path / "mine" / name).stat().st_size < 0.6 * (codec_folder / name).stat().st_size
+    assert len(list((tmp_path / "mine").iterdir())) == 5
+
+
 def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
     stream = Stream.encode(speech[:6400], coder.codebooks, 3)
     with pytest.raises(PcodecError, match="coded for 3 speaker groups, this codec has 2"):
