@@ -288,7 +288,9 @@ def _logits(network, a_of_frame, b_of_frame, signal, prediction, excitation, a, 
 @compiled()
 def _draw(logits, sums, sharpness, uniform):
     """Code drawn by inverse CDF from the sharpened, floored distribution; `logits` become its probabilities."""
-    top = logits.max()
+    top = logits[0]
+    for i in range(LEVELS):  # logits.max() minds NaN, one by one
+        top = max(top, logits[i])
     scale = np.float32(sharpness) * LOG2E
     total = np.float32(0.0)
     for i in range(LEVELS):
