@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pcodec import PcodecError, audio, bitstream, codec
+from pcodec import PcodecError, audio, bitstream, codec, metrics, weights
 from pcodec.bitstream import UNKNOWN, Stream
 from pcodec.synthesis import DELAY
 
@@ -134,6 +134,33 @@ def test_memory_is_not_that_of_the_signal(coder, speech):
     assert stream.samples == 200 * 6400 and len(asked) == 200
     first = next(coder.decode_blocks(stream))
     assert len(first) == codec.AT_ONCE * 640 - DELAY
+
+
+@pytest.mark.parametrize("name", codec.SHIPPED)
+def test_shipped_codecs_are_whole_and_say_where_they_come_from(name, speech):
+    shipped = codec.Codec.load(name)
+    decoded, _ = shipped.decode(shipped.encode(speech[:8000]))
+    assert len(decoded) == 8000 and np.abs(decoded).max() > 0.01
+    assert codec.Codec.of(Stream.from_bytes(shipped.encode(speech[:640]))).files == shipped.files
+    for file in shipped.files.values():
+        config, arrays, provenance = weights.read(file)
+        assert config.units == codec.SHIPPED[name][0] and provenance["preset"] == "desktop"
+        assert provenance["updates"] > 1000 and provenance["codebooks"] == shipped.codebooks.identity
+        assert sum(array.size for array in arrays.values()) * 2 < file.stat().st_size + 1000  # float16
+    speakers = shipped.codebooks.provenance["speakers"]
+    assert len(speakers) > 100 and len(speakers) == len(set(speakers))
+
+
+@pytest.mark.parametrize("name", codec.SHIPPED)
+def test_shipped_codecs_speak(name, librispeech):
+    """Unseen speakers: intelligible, at the right level, without bursts."""
+    shipped = codec.Codec.load(name)
+    for path in sorted((librispeech / "test-other").rglob("*.flac"))[::16]:
+        original = audio.read(path)[: 4 * audio.RATE]
+        decoded, _ = shipped.decode(shipped.encode(original))
+        level = 10 * np.log10(np.mean(decoded**2) / np.mean(original**2))
+        assert metrics.stoi(original, decoded) > 0.6 and abs(level) < 8.0, path
+        assert np.mean(np.abs(decoded) > 0.99) < 0.01, path
 
 
 def test_a_codec_can_be_carried_away(coder, codec_folder, speech, tmp_path):
