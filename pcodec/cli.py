@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for each in (decode, roundtrip):
         each.add_argument("--seed", type=int, default=1, help="of the drawn excitation")
+        each.add_argument("--adapter", type=Path, help="of pcodec personalize: decode with that person's decoder")
 
     reproduce = commands.add_parser("reproduce", help="every notebook of the paper's chain, in order")
     reproduce.add_argument("--preset", default="smoke", help="smoke, desktop or paper")
@@ -108,8 +109,8 @@ def _parser() -> argparse.ArgumentParser:
 
     personalize = commands.add_parser("personalize", help="adapt a decoder to one speaker, from a minute of speech")
     personalize.add_argument("recordings", type=Path, help="a folder of one speaker's audio files")
-    personalize.add_argument("decoder", type=Path, help="a trained decoder, models/<run>/lpcnet-*.safetensors")
     personalize.add_argument("output", type=Path, help="the adapter to write, .safetensors")
+    personalize.add_argument("--decoder", type=Path, help="to adapt; default: the shipped codec's for everybody")
     personalize.add_argument("--codebooks", type=Path, help="default: codebooks.npz beside the decoder")
     personalize.add_argument("--updates", type=int, default=600)
     personalize.add_argument("--rank", type=int, default=8, help="of the updates of matrices; the file grows with it")
@@ -148,6 +149,8 @@ def _decode(options) -> int:
     else:
         coder = codec.Codec.of(stream)
     coder.check(stream)
+    if options.adapter:
+        coder.adapt(options.adapter)
     _write_decoded(options, coder, stream)
     return 0
 
@@ -158,6 +161,8 @@ def _roundtrip(options) -> int:
     from pcodec import bitstream, codec
 
     coder = codec.Codec.load(options.codec or "personalized", options.units, options.groups)
+    if options.adapter:
+        coder.adapt(options.adapter)
     times = [time.perf_counter()]
     with _source(options.input, ".wav") as source:
         _check_target(options.output, source)
@@ -324,15 +329,16 @@ def _info(options) -> int:
 
 
 def _personalize(options) -> int:
-    from pcodec import audio, codebooks, lpcnet, personalization
+    from pcodec import audio, codebooks, codec, lpcnet, personalization
     from pcodec.samples import SampleDataset
 
-    decoder = lpcnet.LPCNet.load(options.decoder)
-    books = codebooks.Codebooks.load(options.codebooks or options.decoder.parent / "codebooks.npz")
+    file = options.decoder or codec.Codec.load().files[codec.UNKNOWN]
+    decoder = lpcnet.LPCNet.load(file)
+    books = codebooks.Codebooks.load(options.codebooks or file.parent / "codebooks.npz")
     if decoder.provenance.get("codebooks") != books.identity:
-        raise PcodecError(f"{options.decoder}: trained with codebooks {decoder.provenance.get('codebooks')}, "
+        raise PcodecError(f"{file}: trained with codebooks {decoder.provenance.get('codebooks')}, "
                           f"not {books.identity}; give them with --codebooks")  # fmt: skip
-    if options.output.exists() and options.output.samefile(options.decoder):
+    if options.output.exists() and options.output.samefile(file):
         raise PcodecError(f"{options.output}: would replace the decoder")
     learnt, held_back = personalization.hold_back(personalization.pieces(options.recordings))
     model = personalization.Adapted(decoder, options.rank, options.seed)

@@ -73,6 +73,17 @@ class Codec:
                 return codec
         raise PcodecError(f"coded for {stream.groups} speaker groups: no shipped codec has as many")
 
+    def adapt(self, adapter: str | Path) -> None:
+        """From now on decode every stream, whatever its group, with the decoder for everybody and a person's adapter.
+
+        Raises `PcodecError` if the adapter (of `pcodec.personalization`) belongs to another decoder.
+        """
+        from pcodec import personalization
+        from pcodec.lpcnet import LPCNet
+
+        adapted = Synthesizer(personalization.load(adapter, LPCNet.load(self.files[UNKNOWN])).arrays())
+        self.synthesizer = lambda group: adapted
+
     def save(self, folder: str | Path) -> None:
         """Write the codec into a folder of its own, the decoders' weights as float16, which is what synthesis uses."""
         for file in self.files.values():

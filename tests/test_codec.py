@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from pcodec import PcodecError, audio, bitstream, codec, metrics, weights
+from pcodec import PcodecError, audio, bitstream, codec, metrics, personalization, weights
 from pcodec.bitstream import UNKNOWN, Stream
+from pcodec.lpcnet import LPCNet, LPCNetConfig
 from pcodec.synthesis import DELAY
 
 
@@ -161,6 +162,23 @@ def test_shipped_codecs_speak(name, librispeech):
         level = 10 * np.log10(np.mean(decoded**2) / np.mean(original**2))
         assert metrics.stoi(original, decoded) > 0.6 and abs(level) < 8.0, path
         assert np.mean(np.abs(decoded) > 0.99) < 0.01, path
+
+
+def test_a_person_s_adapter(codec_folder, speech, tmp_path):
+    mine = codec.Codec.load(codec_folder, 32, 2)
+    data = [mine.encode(speech[:6400], group=group) for group in (0, UNKNOWN)]
+    general = mine.decode(data[1])[0]
+    adapted = personalization.Adapted(LPCNet.load(codec_folder / "lpcnet-32-1-0.safetensors"))
+    adapted.save(tmp_path / "none.safetensors")
+    adapted.parts["sample/dual_fc/factors:offset"].data += 1.0
+    adapted.save(tmp_path / "some.safetensors")
+    mine.adapt(tmp_path / "none.safetensors")
+    assert np.array_equal(mine.decode(data[0])[0], general) and np.array_equal(mine.decode(data[1])[0], general)
+    mine.adapt(tmp_path / "some.safetensors")
+    assert not np.array_equal(mine.decode(data[0])[0], general)
+    personalization.Adapted(LPCNet(LPCNetConfig(units=32))).save(tmp_path / "other.safetensors")
+    with pytest.raises(PcodecError, match=r"other.safetensors: an adapter of decoder"):
+        mine.adapt(tmp_path / "other.safetensors")
 
 
 def test_a_codec_can_be_carried_away(coder, codec_folder, speech, tmp_path):

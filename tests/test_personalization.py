@@ -87,7 +87,8 @@ def test_only_the_adapter_learns_and_it_learns_the_speaker(decoder, recordings, 
 def test_command(decoder, recordings, codebooks, tmp_path, capsys):
     decoder.save(tmp_path / "d.safetensors")
     codebooks.save(tmp_path / "codebooks.npz")
-    arguments = [str(recordings), str(tmp_path / "d.safetensors"), str(tmp_path / "a.safetensors"), "--updates", "3"]
+    files = [str(tmp_path / name) for name in ("a.safetensors", "d.safetensors")]
+    arguments = [str(recordings), files[0], "--decoder", files[1], "--updates", "3"]
     assert cli.main(["personalize", *arguments]) == 0
     assert "held back" in capsys.readouterr().out
     assert not same(personalization.load(tmp_path / "a.safetensors", decoder), decoder)
