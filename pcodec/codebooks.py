@@ -56,7 +56,7 @@ class Codebooks:
     def shipped(cls) -> "Codebooks":
         """The project's own, trained on the training speakers of a LibriSpeech subset (see `provenance`).
 
-        They are those of notebook 03_bitstream with the desktop preset, rounded to float16.
+        They are those of notebook 03_bitstream with the desktop preset.
         """
         return cls.load(SHIPPED)
 
@@ -103,21 +103,10 @@ class Codebooks:
         delta = np.ascontiguousarray(values("ceps_codebook_diff4"), dtype=np.float32)
         return cls(stages, delta, {"origin": f"xiph/LPCNet 2019, {Path(path).name}"})
 
-    def save(self, path: str | Path, dtype=np.float32) -> None:
-        """Write an npz; `load` gives back the same values if they fit `dtype`."""
+    def save(self, path: str | Path) -> None:
+        """Write an npz, for `load`."""
         with paths.replacing(Path(path)) as temporary:
-            np.savez_compressed(
-                temporary,
-                stages=self.stages.astype(dtype),
-                delta=self.delta.astype(dtype),
-                provenance=json.dumps(self.provenance),
-            )
-
-    def rounded(self, dtype=np.float16) -> "Codebooks":
-        """The same books with values that fit `dtype`."""
-        return Codebooks(
-            self.stages.astype(dtype).astype(np.float32), self.delta.astype(dtype).astype(np.float32), self.provenance
-        )
+            np.savez_compressed(temporary, stages=self.stages, delta=self.delta, provenance=json.dumps(self.provenance))
 
     @cached_property
     def columns(self) -> tuple[np.ndarray, np.ndarray]:

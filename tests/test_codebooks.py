@@ -14,10 +14,6 @@ def test_training_repeats(demo, codebooks):
 def test_files(tmp_path, codebooks):
     codebooks.save(tmp_path / "books.npz")
     assert Codebooks.load(tmp_path / "books.npz").identity == codebooks.identity
-    half = codebooks.rounded()
-    half.save(tmp_path / "half.npz", np.float16)
-    assert Codebooks.load(tmp_path / "half.npz").identity == half.identity != codebooks.identity
-    assert (tmp_path / "half.npz").stat().st_size < 0.6 * (tmp_path / "books.npz").stat().st_size
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "books.npz").read_bytes()[:5000])
     np.save(tmp_path / "array.npy", codebooks.delta)
@@ -53,7 +49,7 @@ def test_the_reference_s_source_can_be_read(tmp_path, codebooks):
 def test_shipped_codebooks_say_where_they_come_from():
     shipped = Codebooks.shipped()
     assert shipped.provenance["corpus"] == "LibriSpeech" and shipped.provenance["licence"].startswith("CC BY 4.0")
-    assert shipped.identity == shipped.rounded().identity
+    assert len(shipped.provenance["speakers"]) == 196
 
 
 def test_shipped_codebooks_against_the_original_ones(librispeech, original_codebooks):

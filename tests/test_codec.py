@@ -148,8 +148,6 @@ def test_shipped_codecs_are_whole_and_say_where_they_come_from(name, speech):
         assert config.units == codec.SHIPPED[name][0] and provenance["preset"] == "desktop"
         assert provenance["updates"] > 1000 and provenance["codebooks"] == shipped.codebooks.identity
         assert sum(array.size for array in arrays.values()) * 2 < file.stat().st_size + 1000  # float16
-    speakers = shipped.codebooks.provenance["speakers"]
-    assert len(speakers) > 100 and len(speakers) == len(set(speakers))
 
 
 @pytest.mark.parametrize("name", codec.SHIPPED)
