@@ -18,13 +18,13 @@ def test_precision_follows_the_hardware(monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's page counts are Linux's")
 def test_kept_memory_is_not_asked_for_again():
-    """Page faults of the same work, in a process of its own: an order of magnitude fewer."""
+    """Page faults of the same work, in a process of its own: an order of magnitude fewer, once the heap has settled."""
     code = (
         "import resource\nfrom pcodec import backend\nfrom pcodec.backend import torch\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "def work(): [torch.ones(64, 1024, 1024) for _ in range(3)]\n"
         "work(); a = faults(); work(); b = faults()\n"
-        "backend.keep_memory(); work(); c = faults(); work(); d = faults()\n"
+        "backend.keep_memory(); work(); work(); c = faults(); work(); d = faults()\n"
         "print(b - a, d - c)"
     )
     before, after = map(int, subprocess.check_output([sys.executable, "-c", code], text=True).split())
