@@ -14,6 +14,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -23,6 +24,7 @@ COLUMNS = ["utterance", "speaker", "gender", "split", "seconds", "path"]
 LEAST = {"train": 2, "validation": 2, "test": 1}  # speakers of each split; telling speakers apart takes two
 LIBRISPEECH_SPLITS = {"train": "train", "dev": "validation", "test": "test"}  # first word of a subset's name
 SHORTEST = 0.5  # s; neither an embedding nor an objective measure says anything about less
+PERSONAL = 3  # times the cap of other speakers is that of personal ones
 LONG_SPEAKER = 4  # times the median: who speaks this much stays in training when speakers are held out
 
 
@@ -163,8 +165,9 @@ def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1, personal: int 
 def cap(table: pd.DataFrame, speakers: dict[str, int], speaker_seconds: float = 0.0, seed: int = 1) -> pd.DataFrame:
     """Keep at most `speakers[split]` speakers of each split and `speaker_seconds` of each speaker; 0 keeps all.
 
-    Genders alternate in the choice, speakers and utterances are ordered by hash; a speaker keeps at least one
-    utterance. Splits are decided before, so a cap never moves a speaker.
+    Personal speakers keep `PERSONAL` times as much: their decoders learn from them and are tested on them. Genders
+    alternate in the choice, speakers and utterances are ordered by hash; a speaker keeps at least one utterance. Splits
+    are decided before, so a cap never moves a speaker.
     """
     people = table.drop_duplicates("speaker")[["speaker", "gender", "split"]].copy()
     people["order"] = [_order(seed, speaker) for speaker in people.speaker]
@@ -178,7 +181,8 @@ def cap(table: pd.DataFrame, speakers: dict[str, int], speaker_seconds: float = 
         kept["order"] = [_order(seed, utterance) for utterance in kept.utterance]
         kept = kept.sort_values("order")
         first = kept.groupby("speaker").cumcount() == 0
-        kept = kept[first | (kept.groupby("speaker").seconds.cumsum() <= speaker_seconds)].drop(columns="order")
+        most = np.where(kept.split == "personal", PERSONAL, 1) * speaker_seconds
+        kept = kept[first | (kept.groupby("speaker").seconds.cumsum() <= most)].drop(columns="order")
     return kept.sort_values(["split", "speaker", "utterance"]).reset_index(drop=True)
 
 

@@ -113,6 +113,9 @@ def test_cap_moves_nobody(demo):
     assert (capped.groupby("speaker").seconds.sum() <= 6.0).all()
     known = demo.set_index("utterance").split
     assert (capped.split == capped.utterance.map(known)).all()
+    one = demo.speaker[demo.split == "train"].iloc[0]  # is learned from and tested on
+    people = corpus.cap(demo.assign(split=demo.split.mask(demo.speaker == one, "personal")), {}, 6.0).groupby("speaker")
+    assert 6.0 < people.seconds.sum()[one] <= 18.0 and (people.seconds.sum().drop(one) <= 6.0).all()
 
 
 def test_a_test_subset_alone_is_a_corpus_too(libri):
