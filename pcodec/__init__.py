@@ -1,7 +1,7 @@
 """pcodec: a reproduction of "Personalized Neural Speech Codec" (Jang, Yang, Lim, Beack, Kim; ICASSP 2024).
 
 Speech goes in at the top (`corpus`), becomes LPCNet features (`features`, `quantizer`), a speaker group
-(`embedding`, `groups`), and comes back out of that group's decoder (`lpcnet`, `training`, `synthesis`); what
+(`embedding`, `groups`), and comes back out of that group's decoder (`lpcnet`, `training`, `synthesis`, `codec`); what
 came out is measured (`metrics`) and drawn (`plots`). The notebooks tell the story in that order.
 
 Conventions: signals are float32 in [-1, 1] at 16 kHz, mono; one frame is 160 samples (10 ms), one packet four

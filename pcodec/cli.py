@@ -7,13 +7,9 @@ Contents: `main`.
 """
 
 import argparse
-import itertools
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -117,130 +113,42 @@ def _parser() -> argparse.ArgumentParser:
     personalize.add_argument("--seed", type=int, default=1)
     personalize.set_defaults(command=_personalize)
 
-    bench = commands.add_parser("bench", help="speed of the encoder (one core) and of training (all)")
+    bench = commands.add_parser("bench", help="speed of encoder and synthesis (one core) and of training (all)")
     bench.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
     bench.set_defaults(command=_bench)
     return parser
 
 
 def _encode(options) -> int:
-    from pcodec import codec
+    from pcodec import transcode
 
-    with _source(options.input, ".wav") as source:
-        _check_target(options.output, source)
-        stream = _encoded(
-            options, codec.Codec.load(options.codec or "personalized", options.units, options.groups), source
-        )
-    if options.output == "-":
-        sys.stdout.buffer.write(stream.to_bytes())
-    else:
-        stream.write(options.output)
+    transcode.encode(_codec(options, "personalized"), options.input, options.output, options.group)
     return 0
 
 
 def _decode(options) -> int:
-    from pcodec import bitstream, codec
+    from pcodec import transcode
 
-    with _source(options.input, ".plpc") as source:
-        _check_target(options.output, source)
-        stream = bitstream.Stream.read(source)
-    if options.codec:
-        coder = codec.Codec.load(options.codec, options.units, options.groups)
-    else:
-        coder = codec.Codec.of(stream)
-    coder.check(stream)
-    if options.adapter:
-        coder.adapt(options.adapter)
-    _write_decoded(options, coder, stream)
+    coder = _codec(options) if options.codec else None
+    transcode.decode(options.input, options.output, coder, options.adapter, options.seed)
     return 0
 
 
 def _roundtrip(options) -> int:
-    import time
+    from pcodec import transcode
 
-    from pcodec import bitstream, codec
-
-    coder = codec.Codec.load(options.codec or "personalized", options.units, options.groups)
+    coder = _codec(options, "personalized")
     if options.adapter:
         coder.adapt(options.adapter)
-    times = [time.perf_counter()]
-    with _source(options.input, ".wav") as source:
-        _check_target(options.output, source)
-        stream = _encoded(options, coder, source)
-    times.append(time.perf_counter())
-    _write_decoded(options, coder, stream)
-    times.append(time.perf_counter())
-    group = "unknown" if stream.group[0] == bitstream.UNKNOWN else stream.group[0]
-    speeds = [stream.seconds / (end - start) for start, end in itertools.pairwise(times)]
-    print(
-        f"{stream.seconds:.2f} s, {stream.samples} samples; {stream.payload_rate:.0f} b/s; "
-        f"group {group} of {stream.groups}; "
-        f"encoded at {speeds[0]:.1f} x real time, decoded at {speeds[1]:.1f} x real time",
-        file=sys.stderr if options.output == "-" else sys.stdout,
-    )
+    line = transcode.roundtrip(coder, options.input, options.output, options.group, options.seed)
+    print(line, file=sys.stderr if options.output == "-" else sys.stdout)
     return 0
 
 
-def _encoded(options, coder, source):
-    """The stream of an audio file, read piece by piece."""
-    from pcodec import audio
+def _codec(options, default=None):
+    from pcodec.codec import Codec
 
-    def pieces():
-        with _progress("encoding", audio.probe(source)) as bar:
-            for block in audio.blocks(source):
-                yield block
-                bar.update(len(block) / audio.RATE)
-
-    return coder.encode_blocks(pieces(), options.group)
-
-
-def _write_decoded(options, coder, stream) -> None:
-    """An audio file of a stream, written piece by piece."""
-    from pcodec import audio
-
-    with _target(options.output) as target, audio.writing(target) as append:
-        with _progress("decoding", stream.seconds) as bar:
-            for block in coder.decode_blocks(stream, options.seed):
-                append(block)
-                bar.update(len(block) / audio.RATE)
-
-
-def _progress(what, seconds):
-    from tqdm import tqdm
-
-    form = "{desc}: {percentage:3.0f}% of {total:.1f} s |{bar}| {elapsed} < {remaining}"
-    return tqdm(desc=what, total=seconds, bar_format=form, disable=None, mininterval=0.5)
-
-
-@contextmanager
-def _source(name: str, suffix: str):
-    """A file to read: the one named, or a copy of standard input."""
-    if name != "-":
-        yield Path(name)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"standard input{suffix}"
-        with open(path, "wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield path
-
-
-@contextmanager
-def _target(name: str):
-    """A file to write: the one named, or one that is copied to standard output at the end."""
-    if name != "-":
-        yield Path(name)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "standard output.wav"
-        yield path
-        with open(path, "rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-
-
-def _check_target(name, source: Path) -> None:
-    if name != "-" and Path(name).exists() and source.exists() and Path(name).samefile(source):
-        raise PcodecError(f"{name}: would replace the input")
+    return Codec.load(options.codec or default, options.units, options.groups)
 
 
 def _group(text: str) -> int:
@@ -307,7 +215,7 @@ def _features(options) -> int:
     from pcodec import audio, features
 
     samples = audio.read(options.input)
-    _check_target(options.output, options.input)
+    paths.keep_source(options.output, options.input)
     analysis = features.analyze(samples, options.clean)
     lpc = features.lpc_from_cepstrum(analysis.features[:, features.FEATURES["cepstrum"]])
     with paths.replacing(options.output) as temporary, open(temporary, "wb") as file:
@@ -338,8 +246,7 @@ def _personalize(options) -> int:
     if decoder.provenance.get("codebooks") != books.identity:
         raise PcodecError(f"{file}: trained with codebooks {decoder.provenance.get('codebooks')}, "
                           f"not {books.identity}; give them with --codebooks")  # fmt: skip
-    if options.output.exists() and options.output.samefile(file):
-        raise PcodecError(f"{options.output}: would replace the decoder")
+    paths.keep_source(options.output, file)
     learnt, held_back = personalization.hold_back(personalization.pieces(options.recordings))
     model = personalization.Adapted(decoder, options.rank, options.seed)
     checkpoint = options.output.with_name(options.output.name + ".checkpoint")

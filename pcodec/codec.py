@@ -23,7 +23,8 @@ from pcodec.bitstream import UNKNOWN, Stream
 from pcodec.cepstrum import FRAME
 from pcodec.codebooks import Codebooks
 from pcodec.features import COLUMNS, FEATURES, PACKET
-from pcodec.synthesis import DELAY, SIGHT, Synthesizer
+from pcodec.sampler import SIGHT
+from pcodec.synthesis import DELAY, Synthesizer
 
 FOLDER = Path(__file__).parent / "data"
 SHIPPED = {"general": (384, 1), "personalized": (256, 2)}  # name: units of GRU_A, C
@@ -50,7 +51,9 @@ class Codec:
         self.synthesizer = functools.cache(self._synthesizer)
 
     @classmethod
-    def load(cls, name_or_folder: str | Path = "personalized", units: int | None = None, C: int | None = None):
+    def load(
+        cls, name_or_folder: str | Path = "personalized", units: int | None = None, C: int | None = None
+    ) -> "Codec":
         """One of `SHIPPED`, or the codec of `units` and `C` in a folder of trained decoders."""
         if name_or_folder in SHIPPED:
             own = SHIPPED[name_or_folder]

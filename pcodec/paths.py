@@ -5,7 +5,7 @@ in the same folder, then renamed, so that a killed run leaves no half-written fi
 
 Conventions: a run is "preset-corpus", for example smoke-demo. All folders lie under `root()`.
 
-Contents: `root`, `results`, `figures`, `models`, `cache`, `notebook`, `replacing`.
+Contents: `root`, `results`, `figures`, `models`, `cache`, `notebook`, `replacing`, `keep_source`.
 """
 
 import os
@@ -72,6 +72,12 @@ def replacing(path: Path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def keep_source(target: str | Path, source: Path) -> None:
+    """Raises `PcodecError` if writing the file `target` would replace the file that it is made from."""
+    if Path(target).exists() and source.exists() and Path(target).samefile(source):
+        raise PcodecError(f"{target}: would replace the input")
 
 
 def _made(folder: Path) -> Path:

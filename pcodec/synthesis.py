@@ -1,65 +1,32 @@
 """Features -> speech, one sample after the other.
 
 Task: LPCNet specification section 11. Each sample: linear prediction from the past output, three table look-ups and two
-GRUs, a distribution over 256 excitation codes, a draw from it, de-emphasis. `Synthesizer` does it compiled, for whole
-signals and for streams; `step` is the same network in a few lines of NumPy.
+GRUs, a distribution over 256 excitation codes, a draw from it, de-emphasis. `Synthesizer` does it compiled
+(`pcodec.sampler`), for whole signals and for streams; `step` is the same network in a few lines of NumPy.
 
-Conventions: F frames of 160 samples; N units of GRU_A. Weights are rounded to float16. What does not depend on the
-sample is folded away once per decoder (embedding times input matrix: three tables of 256 rows) or once per frame
-(conditioning times input matrices). The same features and seed give the same samples, in one piece or in many. A
-frame's audio is centred in its analysis window and its conditioning looks two frames ahead: a stream is `DELAY` = 400
-samples, 25 ms, late. Notebook 08_synthesis.
+Conventions: F frames of 160 samples; N units of GRU_A. Weights are rounded to float16. The same features and seed give
+the same samples, in one piece or in many. A frame's audio is centred in its analysis window and its conditioning looks
+two frames ahead: a stream is `DELAY` = 400 samples, 25 ms, late. Notebook 08_synthesis.
 
 Contents: `Synthesizer`, `State`, `decode_all`, `step`, `temperature`.
 """
 
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import scipy.special
 from tqdm import tqdm
 
-from pcodec import PcodecError, audio, weights
-from pcodec.audio import MULAW_TABLE, MULAW_ZERO, PREEMPHASIS, mulaw_encode
+from pcodec import PcodecError, audio, sampler, weights
+from pcodec.audio import MULAW_ZERO
 from pcodec.cepstrum import FRAME, ORDER, lpc_from_cepstrum
-from pcodec.features import COLUMNS, FEATURES, LAG_MAX, LAG_MIN, OFFSET
-from pcodec.vector import LANES, LOG2E, Blocks, add_product, compiled, exp2, pack, sigmoid, tanh
+from pcodec.features import COLUMNS, FEATURES, OFFSET
+from pcodec.sampler import SIGHT
+from pcodec.vector import LANES
 
-LEVELS = 256  # mu-law codes
-FLOOR = np.float32(0.002)  # probability subtracted from every code before drawing: no rare clicks
-PITCH = FEATURES["pitch"]
-SIGHT = 2  # frames before and after a frame that its conditioning depends on
 DELAY = SIGHT * FRAME + OFFSET  # samples by which a stream is late
-
-
-class Gates(NamedTuple):
-    """A GRU of N units without its inputs; gates in the order r, z, n."""
-
-    recurrent: Blocks  # (3 N, N) but for the diagonals of its three parts
-    diagonals: np.ndarray  # (3 N,)
-    bias: np.ndarray  # (3 N,), not zero for n alone: the part that r multiplies
-
-
-class Network(NamedTuple):
-    """A decoder folded for synthesis; a pair is a matrix and its bias."""
-
-    pitch: np.ndarray  # (256, 64)
-    conv1: tuple[Blocks, np.ndarray]
-    conv2: tuple[Blocks, np.ndarray]
-    dense1: tuple[Blocks, np.ndarray]
-    dense2: tuple[Blocks, np.ndarray]
-    a_from_f: tuple[Blocks, np.ndarray]
-    tables: np.ndarray  # (3, 256, 3 N): what the codes of signal, prediction, excitation add to the inputs of GRU_A
-    a: Gates
-    b_from_f: tuple[Blocks, np.ndarray]
-    b_from_a: Blocks
-    b: Gates
-    out: tuple[Blocks, np.ndarray]  # both halves of the dual FC
-    factors: np.ndarray  # (512,)
 
 
 class State:
@@ -83,7 +50,7 @@ class Synthesizer:
         if self.units % LANES or self.units_b % LANES:
             raise PcodecError(f"units must be multiples of {LANES}, got {self.units} and {self.units_b}")
         self.arrays = {name: value.astype(np.float16).astype(np.float32) for name, value in arrays.items()}
-        self.network = _fold(self.arrays, self.units)
+        self.network = sampler.fold(self.arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Synthesizer":
@@ -109,7 +76,7 @@ class Synthesizer:
         now = slice(SIGHT, len(seen) - SIGHT)
         uniforms = np.zeros((len(seen[now]), FRAME))
         uniforms[inside[now]] = state.rng.random((inside[now].sum(), FRAME))
-        out = _samples(
+        out = sampler.samples(
             self.network, seen, inside, lpc_from_cepstrum(seen[now, FEATURES["cepstrum"]]).astype(np.float64),
             temperature(seen[now, FEATURES["correlation"]]), uniforms, state.a, state.b, state.past, state.excitation,
         )  # fmt: skip
@@ -135,7 +102,7 @@ class Synthesizer:
         seen = np.concatenate([none, np.asarray(features, np.float32), none])
         inside = np.pad(np.ones(len(features), bool), SIGHT)
         state = self.start()
-        logits = _forced_logits(self.network, seen, inside, np.asarray(codes, np.int64), state.a, state.b)
+        logits = sampler.forced_logits(self.network, seen, inside, np.asarray(codes, np.int64), state.a, state.b)
         return scipy.special.log_softmax(logits.astype(np.float64), axis=1)
 
 
@@ -172,223 +139,3 @@ def step(arrays: dict[str, np.ndarray], f: np.ndarray, codes: np.ndarray, h_a: n
     )
     factors = arrays["sample.dual_fc.factors"]
     return factors[0] * first + factors[1] * second, h_a, h_b
-
-
-def _fold(arrays, units) -> Network:
-    def dense(name):
-        return pack(arrays[f"{name}.weight"]), arrays[f"{name}.bias"]
-
-    def convolution(name):
-        weight = arrays[f"{name}.weight"]  # (outputs, inputs, taps)
-        return pack(weight.transpose(0, 2, 1).reshape(len(weight), -1)), arrays[f"{name}.bias"]
-
-    def gates(name):
-        weight, bias = arrays[f"{name}.weight_hh_l0"].copy(), arrays[f"{name}.bias_hh_l0"].copy()
-        n = weight.shape[1]
-        rows, columns = np.arange(3 * n), np.tile(np.arange(n), 3)
-        diagonals = weight[rows, columns].copy()
-        weight[rows, columns] = 0.0
-        bias[: 2 * n] = 0.0
-        return Gates(pack(weight), diagonals, bias)
-
-    def from_f(name):
-        bias = arrays[f"{name}.bias_ih_l0"].copy()
-        outside = 2 * len(bias) // 3  # r and z add both biases alike
-        bias[:outside] += arrays[f"{name}.bias_hh_l0"][:outside]
-        return pack(arrays[f"{name}.weight_ih_l0"][:, -width:]), bias
-
-    embedding, inputs = arrays["sample.embedding.weight"], arrays["sample.gru_a.weight_ih_l0"]
-    of_codes = np.split(inputs[:, : 3 * embedding.shape[1]], 3, axis=1)
-    width = len(arrays["frame.dense2.bias"])
-    halves = [f"sample.dual_fc.{half}" for half in ("first", "second")]
-    out = [np.concatenate([arrays[f"{half}.{part}"] for half in halves]) for part in ("weight", "bias")]
-    return Network(
-        arrays["frame.pitch.weight"],
-        convolution("frame.conv1"),
-        convolution("frame.conv2"),
-        dense("frame.dense1"),
-        dense("frame.dense2"),
-        from_f("sample.gru_a"),
-        np.stack([embedding @ part.T for part in of_codes]),
-        gates("sample.gru_a"),
-        from_f("sample.gru_b"),
-        pack(arrays["sample.gru_b.weight_ih_l0"][:, :units]),
-        gates("sample.gru_b"),
-        (pack(out[0]), out[1]),
-        arrays["sample.dual_fc.factors"].ravel(),
-    )
-
-
-@compiled()
-def _through(layer, x, y):
-    """y = W x + b for one layer."""
-    y[:] = layer[1]
-    add_product(layer[0], x, y)
-
-
-@compiled()
-def _squashed(layer, x, y):
-    _through(layer, x, y)
-    for i in range(len(y)):
-        y[i] = tanh(y[i])
-
-
-@compiled()
-def _condition(network, window, inside, f):
-    """Features (5, 20) around a frame -> its conditioning, into f (128,). What is not `inside` the signal is zeros."""
-    width, columns = network.pitch.shape[1], window.shape[1]
-    seen = np.zeros((5, columns + width), np.float32)
-    for j in range(5):
-        if inside[j]:
-            lag = np.int64(np.float32(0.1) + np.float32(50.0) * window[j, PITCH] + np.float32(100.0))
-            seen[j, :columns] = window[j]
-            seen[j, columns:] = network.pitch[min(max(lag, LAG_MIN + 1), LAG_MAX - 1)]
-    first = np.zeros((3, len(network.conv1[1])), np.float32)
-    for j in range(3):
-        if inside[j + 1]:
-            _squashed(network.conv1, seen[j : j + 3].ravel(), first[j])
-    second, third = np.empty_like(f), np.empty_like(f)
-    _squashed(network.conv2, first.ravel(), second)
-    _squashed(network.dense1, second, third)
-    _squashed(network.dense2, third, f)
-
-
-@compiled()
-def _gru(gates, inputs, recurrent, h):
-    """One step in place, from its `inputs` (3 N,); `recurrent` (3 N,) is scratch."""
-    n = len(h)
-    for gate in range(3):
-        for i in range(n):
-            recurrent[gate * n + i] = gates.bias[gate * n + i] + gates.diagonals[gate * n + i] * h[i]
-    add_product(gates.recurrent, h, recurrent)
-    for i in range(2 * n):
-        recurrent[i] = sigmoid(recurrent[i] + inputs[i])
-    for i in range(n):
-        c = tanh(inputs[2 * n + i] + recurrent[i] * recurrent[2 * n + i])
-        h[i] = c + recurrent[n + i] * (h[i] - c)
-
-
-@compiled()
-def _logits(network, a_of_frame, b_of_frame, signal, prediction, excitation, a, b, scratch):
-    """256 logits, into scratch.logits; states a and b go one sample on."""
-    rows = network.tables[0, signal], network.tables[1, prediction], network.tables[2, excitation]
-    for i in range(len(a_of_frame)):
-        scratch.a_inputs[i] = a_of_frame[i] + rows[0][i] + rows[1][i] + rows[2][i]
-    _gru(network.a, scratch.a_inputs, scratch.a_recurrent, a)
-    scratch.b_inputs[:] = b_of_frame
-    add_product(network.b_from_a, a, scratch.b_inputs)
-    _gru(network.b, scratch.b_inputs, scratch.b_recurrent, b)
-    _squashed(network.out, b, scratch.hidden)
-    for i in range(LEVELS):
-        scratch.logits[i] = (
-            network.factors[i] * scratch.hidden[i] + network.factors[LEVELS + i] * scratch.hidden[LEVELS + i]
-        )
-
-
-@compiled()
-def _draw(logits, sums, sharpness, uniform):
-    """Code drawn by inverse CDF from the sharpened, floored distribution; `logits` become its probabilities."""
-    top = logits[0]
-    for i in range(LEVELS):  # logits.max() minds NaN, one by one
-        top = max(top, logits[i])
-    scale = np.float32(sharpness) * LOG2E
-    total = np.float32(0.0)
-    for i in range(LEVELS):
-        logits[i] = exp2((logits[i] - top) * scale)
-    for i in range(LEVELS):
-        total += logits[i]
-    floor = FLOOR * total
-    mass = np.float32(0.0)
-    for strip in range(0, LEVELS, LANES):
-        of_strip = np.float32(0.0)
-        for i in range(strip, strip + LANES):
-            logits[i] = max(np.float32(0.0), logits[i] - floor)
-            of_strip += logits[i]
-        sums[strip // LANES] = of_strip
-        mass += of_strip
-    target = np.float32(uniform) * mass
-    strip = 0
-    while strip < len(sums) - 1 and target >= sums[strip]:
-        target -= sums[strip]
-        strip += 1
-    for i in range(strip * LANES, LEVELS):
-        target -= logits[i]
-        if target < np.float32(0.0):
-            return i
-    for i in range(LEVELS - 1, 0, -1):  # rounding has left a little more than there was
-        if logits[i] > np.float32(0.0):
-            return i
-    return MULAW_ZERO
-
-
-class Scratch(NamedTuple):
-    """Buffers of `_logits`."""
-
-    a_inputs: np.ndarray
-    a_recurrent: np.ndarray
-    b_inputs: np.ndarray
-    b_recurrent: np.ndarray
-    hidden: np.ndarray
-    logits: np.ndarray
-    sums: np.ndarray
-
-
-@compiled()
-def _scratch(units, units_b):
-    def floats(n):
-        return np.empty(n, np.float32)
-
-    return Scratch(
-        floats(3 * units),
-        floats(3 * units),
-        floats(3 * units_b),
-        floats(3 * units_b),
-        floats(2 * LEVELS),
-        floats(LEVELS),
-        floats(LEVELS // LANES),
-    )
-
-
-@compiled()
-def _samples(network, seen, inside, lpc, sharpness, uniforms, a, b, past, excitation):
-    """Features (F + 4, 20) -> (160 F,) at int16 scale; zeros for frames that are not `inside`."""
-    out = np.zeros(uniforms.shape)
-    scratch = _scratch(len(a), len(b))
-    f = np.empty(len(network.dense2[1]), np.float32)
-    a_of_frame, b_of_frame = np.empty(3 * len(a), np.float32), np.empty(3 * len(b), np.float32)
-    for k in range(len(uniforms)):
-        if not inside[k + SIGHT]:
-            continue
-        _condition(network, seen[k : k + 5], inside[k : k + 5], f)
-        _through(network.a_from_f, f, a_of_frame)
-        _through(network.b_from_f, f, b_of_frame)
-        for t in range(FRAME):
-            prediction = 0.0
-            for i in range(ORDER):
-                prediction -= lpc[k, i] * past[i]
-            codes = mulaw_encode(past[0]), mulaw_encode(prediction)
-            _logits(network, a_of_frame, b_of_frame, codes[0], codes[1], excitation[0], a, b, scratch)
-            excitation[0] = _draw(scratch.logits, scratch.sums, sharpness[k], uniforms[k, t])
-            for i in range(ORDER - 1, 0, -1):
-                past[i] = past[i - 1]
-            past[0] = prediction + MULAW_TABLE[excitation[0]]
-            past[ORDER] = past[0] + PREEMPHASIS * past[ORDER]
-            out[k, t] = math.floor(0.5 + min(32767.0, max(-32767.0, past[ORDER])))
-    return out.ravel()
-
-
-@compiled()
-def _forced_logits(network, seen, inside, codes, a, b):
-    out = np.empty((len(codes), LEVELS), np.float32)
-    scratch = _scratch(len(a), len(b))
-    f = np.empty(len(network.dense2[1]), np.float32)
-    a_of_frame, b_of_frame = np.empty(3 * len(a), np.float32), np.empty(3 * len(b), np.float32)
-    for t in range(len(codes)):
-        k = t // FRAME
-        if t % FRAME == 0:
-            _condition(network, seen[k : k + 5], inside[k : k + 5], f)
-            _through(network.a_from_f, f, a_of_frame)
-            _through(network.b_from_f, f, b_of_frame)
-        _logits(network, a_of_frame, b_of_frame, codes[t, 0], codes[t, 1], codes[t, 2], a, b, scratch)
-        out[t] = scratch.logits
-    return out

@@ -5,8 +5,9 @@ import scipy.special
 from pcodec import PcodecError, audio, features
 from pcodec.backend import torch
 from pcodec.lpcnet import LPCNet, LPCNetConfig
+from pcodec.sampler import FLOOR
 from pcodec.samples import prepare
-from pcodec.synthesis import DELAY, FLOOR, Synthesizer, decode_all, step, temperature
+from pcodec.synthesis import DELAY, Synthesizer, decode_all, step, temperature
 
 
 @pytest.fixture(scope="module")
