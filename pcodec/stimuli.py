@@ -1,0 +1,168 @@
+"""Stimuli and pages of a MUSHRA listening test.
+
+Task: from decoded files to a folder that can be given to listeners: the test page `index.html`, which runs from the
+file system without a server, and `webmushra.yaml`, the same test for webMUSHRA. Both save ratings that
+`pcodec.mushra.read_webmushra` reads. Hidden reference and both anchors of ITU-R BS.1534-3 are added; all stimuli are
+as loud as their reference.
+
+Conventions: 16 kHz mono WAV. Files have names that say nothing, `key.csv` says what they are; it is for the
+experimenter. Notebook 10_mushra.
+
+Contents: `export_webmushra`, `align`.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import string
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyloudnorm
+import yaml
+
+from pcodec import PcodecError, audio, metrics
+from pcodec.mushra import LOW_ANCHOR, MID_ANCHOR, REFERENCE
+
+PAGE = Path(__file__).parent / "data" / "mushra.html"
+ANCHORS = {LOW_ANCHOR: 3500, MID_ANCHOR: 7000}  # Hz
+CONSENT = (
+    "You will hear short recordings of speech, each in several versions. Please use headphones in a quiet room.",
+    "How good is each version, from 0 (bad) to 100 (excellent), compared with the reference? Each page hides the "
+    "reference among the versions: it should get 100.",
+    "Your scores are saved under a random number, without your name, when you send the file at the end. You may stop "
+    "at any time by closing this page.",
+)
+
+
+def export_webmushra(
+    folder: str | Path, table: pd.DataFrame, title: str, consent: tuple[str, ...] = CONSENT, training: int = 1
+) -> None:
+    """Write the test into `folder`, which must not exist yet; it appears when it is complete.
+
+    `table`: item, condition, file; every item has the condition "reference" and the same others, without anchors. The
+    first `training` items are rated once before the test proper, in ratings whose item begins with "training".
+    Raises `PcodecError` naming item and file where a file is silent or as long as no other, or an item is incomplete.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise PcodecError(f"{folder}: exists already; a test that somebody may have begun is not replaced")
+    conditions = sorted(set(table.condition) - {REFERENCE})
+    clash = sorted(set(conditions) & set(ANCHORS))
+    if clash:
+        raise PcodecError(f"condition {clash[0]}: the anchors are made here")
+    if not conditions:
+        raise PcodecError("nothing to compare with the reference")
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        made = Path(temporary) / "test"
+        (made / "stimuli").mkdir(parents=True)
+        rows = []
+        for item, part in table.groupby("item", sort=False):
+            files = part.set_index("condition").file
+            if sorted(files.index) != sorted([REFERENCE, *conditions]):
+                raise PcodecError(
+                    f"item {item}: has {', '.join(files.index)}, not {', '.join([REFERENCE, *conditions])}"
+                )
+            for condition, samples in _stimuli(item, files).items():
+                code = hashlib.sha256(f"{title}/{item}/{condition}".encode()).hexdigest()[:12]
+                audio.write(made / "stimuli" / f"{code}.wav", samples)
+                rows.append((item, condition, f"stimuli/{code}.wav"))
+        key = pd.DataFrame(rows, columns=["item", "condition", "file"])
+        key.to_csv(made / "key.csv", index=False)
+        items = list(key.item.unique())
+        pages = [(f"training {item}", item, True) for item in items[:training]] + [
+            (item, item, False) for item in items
+        ]
+        (made / "webmushra.yaml").write_text(_yaml(name, title, consent, key, pages), encoding="utf-8")
+        (made / "index.html").write_text(_html(name, title, consent, key, pages), encoding="utf-8")
+        shutil.move(made, folder)
+
+
+def align(samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """`samples` with the loudness of `reference` (ITU-R BS.1770), both at 16 kHz."""
+    meter = pyloudnorm.Meter(audio.RATE)
+    try:
+        gain = meter.integrated_loudness(reference) - meter.integrated_loudness(samples)
+    except ValueError as error:  # shorter than a block of 0.4 s
+        raise PcodecError(f"no loudness: {error}") from None
+    if not np.isfinite(gain):
+        raise PcodecError("no loudness: the signal is too soft")
+    return samples * 10 ** (gain / 20)
+
+
+def _stimuli(item, files):
+    """All conditions of an item, loudness-aligned, at one level that clips none; "open" is the named reference."""
+    reference = audio.read(files[REFERENCE])
+    stimuli = {}
+    for condition, file in files.items():
+        samples = audio.read(file)
+        try:
+            metrics.validate(reference, samples)
+            stimuli[condition] = align(samples, reference)
+        except PcodecError as error:
+            raise PcodecError(f"item {item}, {condition}, {file}: {error}") from None
+    for anchor, cutoff in ANCHORS.items():
+        stimuli[anchor] = align(audio.lowpass_anchor(reference, cutoff), reference)
+    stimuli["open"] = reference
+    loudest = max(np.abs(samples).max() for samples in stimuli.values())
+    return {condition: samples / max(1.0, loudest / 0.999) for condition, samples in stimuli.items()}
+
+
+def _yaml(name, title, consent, key, pages):
+    def page(trial, item):
+        files = key[key.item == item].set_index("condition").file
+        return {
+            "type": "mushra",
+            "id": trial,
+            "name": title,
+            "content": "How good is each version, compared with the reference?",
+            "showWaveform": False,
+            "enableLooping": True,
+            "reference": f"configs/{name}/{files[REFERENCE]}",
+            "createAnchor35": False,
+            "createAnchor70": False,
+            "stimuli": {c: f"configs/{name}/{file}" for c, file in files.items() if c not in (REFERENCE, "open")},
+        }
+
+    text = "".join(f"<p>{paragraph}</p>" for paragraph in consent)
+    test = {
+        "testname": title,
+        "testId": name,
+        "bufferSize": 2048,
+        "stopOnErrors": True,
+        "showButtonPreviousPage": False,
+        "remoteService": "service/write.php",
+        "pages": [
+            {"type": "consent", "id": "consent", "name": title, "mustConsent": True, "content": text},
+            *[page(trial, item) for trial, item, training in pages if training],
+            ["random", *[page(trial, item) for trial, item, training in pages if not training]],
+            {"type": "finish", "name": "Thank you!", "content": "", "showResults": False, "writeResults": True},
+        ],
+    }
+    where = f"# For webMUSHRA: this folder as configs/{name}, then open index.html?config={name}/webmushra.yaml\n"
+    return where + yaml.safe_dump(test, sort_keys=False, allow_unicode=True)
+
+
+def _html(name, title, consent, key, pages):
+    def page(trial, item, training):
+        files = key[key.item == item].set_index("condition").file
+        hidden = files.drop("open").sort_values()
+        return {"item": trial, "training": training, "reference": files["open"], "stimuli": hidden.tolist()}
+
+    conditions = key[key.condition != "open"].set_index("file").condition.to_dict()
+    test = {
+        "id": name,
+        "text": list(consent),
+        "key": base64.b64encode(json.dumps(conditions).encode()).decode(),
+        "training": [page(*one) for one in pages if one[2]],
+        "items": [page(*one) for one in pages if not one[2]],
+    }
+    as_script = json.dumps(test).replace("<", "\\u003c")
+    escaped = title.replace("&", "&amp;").replace("<", "&lt;")
+    return string.Template(PAGE.read_text(encoding="utf-8")).substitute(title=escaped, test=as_script)
