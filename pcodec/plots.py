@@ -418,3 +418,25 @@ def objective(summary: pd.DataFrame):
         ax.set(yticks=range(len(rows)), yticklabels=rows.system, xlabel=measure)
         ax.invert_yaxis()
     return axes[0]
+
+
+def mushra(summary: pd.DataFrame, watermark: str = "", ax=None):
+    """Means of the listeners' means with their intervals, best first; `watermark` is written across.
+
+    Table: condition, listeners, listener_mean, low, high.
+    """
+    ax = ax or plt.subplots(figsize=(7, 4), layout="constrained")[1]
+    for i, row in summary.iterrows():
+        kind = row.condition.split()[0]
+        colour, marker = SYSTEM_COLOURS.get(kind, "dimgrey"), {"general": "D", "personalized": "o"}.get(kind, "s")
+        reach = [[row.listener_mean - row.low], [row.high - row.listener_mean]]
+        ax.errorbar(i, row.listener_mean, yerr=reach, fmt=marker, capsize=4, color=colour)
+    ax.set(xticks=range(len(summary)), ylim=(0, 102), ylabel="MUSHRA score")
+    ax.set_xticklabels(summary.condition, rotation=25, ha="right")
+    ax.set_title(f"{summary.listeners.max()} listeners, 95 % intervals", fontsize="small")
+    for edge in range(20, 100, 20):
+        ax.axhline(edge, color="lightgrey", linewidth=0.6, zorder=0)
+    if watermark:
+        ax.text(0.5, 0.5, watermark, transform=ax.transAxes, ha="center", va="center", rotation=25, fontsize=44,
+                color="tab:red", alpha=0.25)  # fmt: skip
+    return ax

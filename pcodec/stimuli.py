@@ -40,12 +40,18 @@ CONSENT = (
 
 
 def export_webmushra(
-    folder: str | Path, table: pd.DataFrame, title: str, consent: tuple[str, ...] = CONSENT, training: int = 1
+    folder: str | Path,
+    table: pd.DataFrame,
+    title: str,
+    consent: tuple[str, ...] = CONSENT,
+    training: int = 1,
+    seconds: float = 12.0,
 ) -> None:
     """Write the test into `folder`, which must not exist yet; it appears when it is complete.
 
     `table`: item, condition, file; every item has the condition "reference" and the same others, without anchors. The
-    first `training` items are rated once before the test proper, in ratings whose item begins with "training".
+    first `training` items are rated once before the test proper, in ratings whose item begins with "training". Of each
+    file the first `seconds` are played (BS.1534-3 recommends about 10, at most 12).
     Raises `PcodecError` naming item and file where a file is silent or as long as no other, or an item is incomplete.
     """
     folder = Path(folder)
@@ -69,7 +75,7 @@ def export_webmushra(
                 raise PcodecError(
                     f"item {item}: has {', '.join(files.index)}, not {', '.join([REFERENCE, *conditions])}"
                 )
-            for condition, samples in _stimuli(item, files).items():
+            for condition, samples in _stimuli(item, files, int(seconds * audio.RATE)).items():
                 code = hashlib.sha256(f"{title}/{item}/{condition}".encode()).hexdigest()[:12]
                 audio.write(made / "stimuli" / f"{code}.wav", samples)
                 rows.append((item, condition, f"stimuli/{code}.wav"))
@@ -96,7 +102,7 @@ def align(samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return samples * 10 ** (gain / 20)
 
 
-def _stimuli(item, files):
+def _stimuli(item, files, length):
     """All conditions of an item, loudness-aligned, at one level that clips none; "open" is the named reference."""
     reference = audio.read(files[REFERENCE])
     stimuli = {}
@@ -104,12 +110,12 @@ def _stimuli(item, files):
         samples = audio.read(file)
         try:
             metrics.validate(reference, samples)
-            stimuli[condition] = align(samples, reference)
+            stimuli[condition] = align(samples[:length], reference[:length])
         except PcodecError as error:
             raise PcodecError(f"item {item}, {condition}, {file}: {error}") from None
     for anchor, cutoff in ANCHORS.items():
-        stimuli[anchor] = align(audio.lowpass_anchor(reference, cutoff), reference)
-    stimuli["open"] = reference
+        stimuli[anchor] = align(audio.lowpass_anchor(reference, cutoff)[:length], reference[:length])
+    stimuli["open"] = reference[:length]
     loudest = max(np.abs(samples).max() for samples in stimuli.values())
     return {condition: samples / max(1.0, loudest / 0.999) for condition, samples in stimuli.items()}
 
