@@ -440,3 +440,36 @@ def mushra(summary: pd.DataFrame, watermark: str = "", ax=None):
         ax.text(0.5, 0.5, watermark, transform=ax.transAxes, ha="center", va="center", rotation=25, fontsize=44,
                 color="tab:red", alpha=0.25)  # fmt: skip
     return ax
+
+
+def complexity(table: pd.DataFrame):
+    """Operations of a decoder, part by part, a panel per density. Table: density, units, part, gflops."""
+    densities = list(table.density.unique())
+    _, axes = plt.subplots(1, len(densities), figsize=(4.6 * len(densities), 3.6), squeeze=False, layout="constrained")
+    for ax, density in zip(axes[0], densities, strict=True):
+        parts = table[table.density == density].pivot_table(index="units", columns="part", values="gflops", sort=False)
+        bottom = 0.0
+        for number, (part, values) in enumerate(parts.items()):
+            ax.bar(parts.index.astype(str), values, bottom=bottom, label=part, color=f"C{number}")
+            bottom = bottom + values
+        for place, total in enumerate(bottom):
+            ax.annotate(f"{total:.1f}", (place, total), ha="center", va="bottom")
+        ax.set(xlabel="units of GRU_A", ylabel="10⁹ operations per second", title=f"density {density:g}")
+        ax.margins(y=0.1)
+    axes[0, -1].legend(fontsize="x-small")
+    return axes[0]
+
+
+def quality_complexity(table: pd.DataFrame):
+    """A measure against operations per second, a panel per measure. Table: measure, system, gflops, mean, low, high."""
+    measures = list(table.measure.unique())
+    _, axes = plt.subplots(1, len(measures), figsize=(4.6 * len(measures), 3.4), squeeze=False, layout="constrained")
+    for ax, measure in zip(axes[0], measures, strict=True):
+        for _, row in table[table.measure == measure].iterrows():
+            colour = SYSTEM_COLOURS[row.system.split()[0]]
+            shift = 1.0 + 0.02 * (row.C - 1)  # side by side where the costs are equal
+            reach = [[row["mean"] - row.low], [row.high - row["mean"]]]
+            ax.errorbar(row.gflops * shift, row["mean"], yerr=reach, fmt="o", capsize=3, color=colour)
+            ax.annotate(f" C = {row.C}" if row.C > 1 else " general", (row.gflops * shift, row["mean"]), fontsize=7)
+        ax.set(xlabel="10⁹ operations per second, dense", ylabel=measure)
+    return axes[0]

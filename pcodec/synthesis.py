@@ -58,6 +58,11 @@ class Synthesizer:
         _, arrays, _ = weights.read(path)
         return cls(arrays)
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the folded network."""
+        return _bytes(self.network)
+
     def start(self, seed: int = 1) -> State:
         """The state before a signal."""
         return State(self.units, self.units_b, seed)
@@ -111,6 +116,10 @@ def decode_all(jobs: list[tuple[Synthesizer, np.ndarray, int]], seed: int = 1) -
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         decoded = pool.map(lambda job: job[0].decode(*job[1:], seed), jobs)
         return list(tqdm(decoded, total=len(jobs), desc="decoding", mininterval=2))
+
+
+def _bytes(part):
+    return part.nbytes if isinstance(part, np.ndarray) else sum(map(_bytes, part))
 
 
 def temperature(correlation: np.ndarray) -> np.ndarray:
