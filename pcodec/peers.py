@@ -84,7 +84,7 @@ def code(name: str, samples: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def lag(reference: np.ndarray, decoded: np.ndarray) -> int:
-    """Samples by which `decoded` is late (negative: early), up to 50 ms, where their log envelopes correlate most: within 1 ms.
+    """Samples by which `decoded` is late (negative: early), within 50 ms: where their log envelopes correlate most.
 
     Vocoders keep envelopes, not waveforms, so that this works where a correlation of waveforms does not.
     """
