@@ -8,8 +8,15 @@ Conventions: signals are float32 in [-1, 1] at 16 kHz, mono; one frame is 160 sa
 frames. Importing this package is instant: every module imports its own heavy dependencies.
 """
 
+import os
+
 __version__ = "0.1.0"
 
 
 class PcodecError(Exception):
     """What the user gave cannot be used. The message is one line and names the file or value."""
+
+
+def threads() -> int:
+    """How many threads or processes this one may use: what `pcodec run --threads` set, or all cores."""
+    return int(os.environ.get("NUMBA_NUM_THREADS") or os.cpu_count())

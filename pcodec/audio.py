@@ -5,8 +5,8 @@ Task: whatever the file's format, rate or channels, the rest of the project sees
 Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
 are meant. Mu-law codes are 0..255, code 128 is zero.
 
-Contents: `read`, `blocks`, `write`, `writing`, `probe`, `checked`, `resample`, `preemphasis`, `lowpass_anchor`,
-`mulaw_encode`, `mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
+Contents: `read`, `blocks`, `write`, `writing`, `probe`, `check_suffix`, `checked`, `resample`, `preemphasis`,
+`lowpass_anchor`, `mulaw_encode`, `mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
 """
 
 import itertools
@@ -68,8 +68,7 @@ def write(path: str | Path, samples: np.ndarray) -> None:
 @contextmanager
 def writing(path: str | Path):
     """As `write`, piece by piece: gives a function to call with samples. The file appears when the block ends well."""
-    if Path(path).suffix.lower() not in SUFFIXES:
-        raise PcodecError(f"{path}: audio is written as {', '.join(SUFFIXES)}")
+    check_suffix(path)
 
     def append(samples):
         pcm = np.floor(np.asarray(samples, dtype=np.float64) * SCALE + 0.5)
@@ -77,6 +76,12 @@ def writing(path: str | Path):
 
     with paths.replacing(Path(path)) as temporary, soundfile.SoundFile(temporary, "w", RATE, 1) as file:
         yield append
+
+
+def check_suffix(path: str | Path) -> None:
+    """Raises `PcodecError` unless audio can be written under this name."""
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise PcodecError(f"{path}: audio is written as {', '.join(SUFFIXES)}")
 
 
 def checked(samples: np.ndarray) -> np.ndarray:

@@ -20,9 +20,10 @@ from pcodec import audio, backend, bitstream, corpus, features, quantizer
 from pcodec.backend import torch
 from pcodec.cepstrum import FRAME
 from pcodec.codebooks import Codebooks
-from pcodec.lpcnet import CONTEXT, LPCNet, LPCNetConfig
+from pcodec.lpcnet import LPCNet, LPCNetConfig
 from pcodec.synthesis import Synthesizer
 from pcodec.training import Sparsifier, build_optimizers
+from pcodec.weights import CONTEXT
 
 SECONDS = 120.0  # of speech
 PASSES = 3
@@ -96,7 +97,7 @@ def synthesis(file: Path) -> dict[str, float]:
         for units in UNITS:
             model = LPCNet(LPCNetConfig(units=units), seed=1)
             if density:
-                Sparsifier(density, start=0, stop=0)(model.sample.gru_a, 1)
+                Sparsifier(density)(model.sample.gru_a, 1)
             decoder = Synthesizer(model.arrays())
             name = f"{units} units, " + ("10 % of GRU_A's weights" if density else "dense")
             found[name] = seconds / _best(lambda decoder=decoder: decoder.decode(analysed))

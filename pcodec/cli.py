@@ -129,6 +129,8 @@ def _encode(options) -> int:
 def _decode(options) -> int:
     from pcodec import transcode
 
+    if not options.codec and (options.units or options.groups):
+        raise PcodecError("--units and --groups choose among the decoders of a folder: give it with --codec")
     coder = _codec(options) if options.codec else None
     transcode.decode(options.input, options.output, coder, options.adapter, options.seed)
     return 0
@@ -215,7 +217,7 @@ def _features(options) -> int:
     from pcodec import audio, features
 
     samples = audio.read(options.input)
-    paths.keep_source(options.output, options.input)
+    paths.check_target(options.output, options.input)
     analysis = features.analyze(samples, options.clean)
     lpc = features.lpc_from_cepstrum(analysis.features[:, features.FEATURES["cepstrum"]])
     with paths.replacing(options.output) as temporary, open(temporary, "wb") as file:
@@ -246,7 +248,7 @@ def _personalize(options) -> int:
     if decoder.provenance.get("codebooks") != books.identity:
         raise PcodecError(f"{file}: trained with codebooks {decoder.provenance.get('codebooks')}, "
                           f"not {books.identity}; give them with --codebooks")  # fmt: skip
-    paths.keep_source(options.output, file)
+    paths.check_target(options.output, file)
     learnt, held_back = personalization.hold_back(personalization.pieces(options.recordings))
     model = personalization.Adapted(decoder, options.rank, options.seed)
     checkpoint = options.output.with_name(options.output.name + ".checkpoint")

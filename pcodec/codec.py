@@ -23,8 +23,8 @@ from pcodec.bitstream import UNKNOWN, Stream
 from pcodec.cepstrum import FRAME
 from pcodec.codebooks import Codebooks
 from pcodec.features import COLUMNS, FEATURES, PACKET
-from pcodec.sampler import SIGHT
 from pcodec.synthesis import DELAY, Synthesizer
+from pcodec.weights import CONTEXT
 
 FOLDER = Path(__file__).parent / "data"
 SHIPPED = {"general": (384, 1), "personalized": (256, 2)}  # name: units of GRU_A, C
@@ -84,6 +84,7 @@ class Codec:
         from pcodec import personalization
         from pcodec.lpcnet import LPCNet
 
+        self.synthesizer(UNKNOWN)  # that the decoder belongs to the codebooks
         adapted = Synthesizer(personalization.load(adapter, LPCNet.load(self.files[UNKNOWN])).arrays())
         self.synthesizer = lambda group: adapted
 
@@ -111,6 +112,8 @@ class Codec:
     def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
         blocks, heard = iter(blocks), []
+        if group is not None and group not in self.files:
+            raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
         if group is None:
             while sum(map(len, heard)) < LISTEN and (block := next(blocks, None)) is not None:
                 heard.append(block)
@@ -203,18 +206,18 @@ class Decoder:
     """
 
     def __init__(self, codec: Codec, seed: int = 1):
-        self.codec = codec
-        self._group, self._state = 0, codec.synthesizer(0).start(seed)
+        self.codec, self._seed = codec, seed
+        self._synthesizer = self._state = None  # until the first packet says whose
         self._before = None  # decoded cepstrum of the newest frame that arrived
         self._last = np.zeros((1, len(COLUMNS)), np.float32)  # its features; now those of silence
         self._last[0, 0] = 2 * SILENCE
         self._lost = 0  # frames since then
-        self._gains = np.zeros(1 + SIGHT)  # of the frame that came out last, and of those on their way
+        self._gains = np.zeros(1 + CONTEXT)  # of the frame that came out last, and of those on their way
 
     def push(self, packets: np.ndarray, group: int = 0) -> np.ndarray:
         """Packets (P, 8) of one group -> the next samples (640 P,) in [-1, 1]. Any packet can be decoded."""
+        self._synthesizer = self.codec.synthesizer(group)
         decoded = quantizer.dequantize(bitstream.unpack(packets), self.codec.codebooks, self._before)
-        self._group = group
         if len(decoded):
             self._before, self._last, self._lost = decoded[-1, FEATURES["cepstrum"]], decoded[-1:], 0
         return self._advance(decoded, np.ones(len(decoded)))
@@ -231,7 +234,9 @@ class Decoder:
 
     def _advance(self, frames, gains, last=False):
         gains = np.concatenate([self._gains, gains * (frames[:, 0] > SILENCE)])
-        self._gains = gains[-1 - SIGHT :]
-        out = self.codec.synthesizer(self._group).advance(self._state, frames, last).reshape(-1, FRAME)
+        self._gains = gains[-1 - CONTEXT :]
+        self._synthesizer = self._synthesizer or self.codec.synthesizer(UNKNOWN)
+        self._state = self._state or self._synthesizer.start(self._seed)
+        out = self._synthesizer.advance(self._state, frames, last).reshape(-1, FRAME)
         before, after = gains[: len(out), None], gains[1 : 1 + len(out), None]
         return (out * (before + (after - before) * np.arange(1, FRAME + 1) / FRAME)).astype(np.float32).ravel()

@@ -14,12 +14,12 @@ import pandas as pd
 
 from pcodec import audio
 from pcodec.cepstrum import FRAME, ORDER
+from pcodec.weights import LEVELS, LPCNetConfig
 
-CODES = 256
 EXP, SIGMOID, TANH = 21, 24, 27  # operations of an activation
 GATES = 13  # additions and multiplications for each unit of a GRU: biases, diagonals, inputs, reset, update
 DRAW = 7  # for each code: largest, shift and scale, two sums, floor, search
-FEATURES, PITCH, CONDITION, TAPS = 20, 64, 128, 3  # inputs of a frame, its pitch embedding, units at frame rate
+TAPS = 3  # frames that a convolution sees
 
 
 def count(units: int, density: float = 1.0, units_b: int = 16) -> dict[str, float]:
@@ -34,19 +34,22 @@ def count(units: int, density: float = 1.0, units_b: int = 16) -> dict[str, floa
 def parts(units: int, density: float = 1.0, units_b: int = 16) -> pd.DataFrame:
     """Every part of the decoder: part, weights and operations (per sample), gflops, counted_by_lpcnet.
 
-    The network at frame rate is spread over the 160 samples of a frame; its convolutions are computed once a frame.
+    The network at frame rate is spread over the 160 samples of a frame, every layer counted once a frame (the sample
+    loop here computes the first one three times, 800 operations a sample more).
     """
-    frame = TAPS * (FEATURES + PITCH) * CONDITION + TAPS * CONDITION**2 + 2 * CONDITION**2
-    conditioning = CONDITION * 3 * (units + units_b)
+    config = LPCNetConfig(units, units_b)
+    width = config.conditioning
+    frame = TAPS * (config.features + config.pitch_embedding) * width + (TAPS + 2) * width**2
+    conditioning = width * 3 * (units + units_b)
     rows = [  # part, weights, other operations, whether LPCNet counts the weights
         ("GRU_A, recurrent", 3 * density * units**2, 0, True),
         ("GRU_A, gates", 0, units * (GATES + 2 * SIGMOID + TANH), False),
         ("GRU_A, look-ups", 0, 9 * units, False),
         ("GRU_B", 3 * units_b * (units + units_b), units_b * (GATES + 2 * SIGMOID + TANH), True),
-        ("dual FC", 2 * units_b * CODES, CODES * (2 * TANH + 3), True),
-        ("softmax and draw", 0, CODES * (EXP + DRAW), False),
+        ("dual FC", 2 * units_b * LEVELS, LEVELS * (2 * TANH + 3), True),
+        ("softmax and draw", 0, LEVELS * (EXP + DRAW), False),
         ("linear prediction", ORDER, 0, False),
-        ("frame rate", (frame + conditioning) / FRAME, 4 * CONDITION * TANH / FRAME, False),
+        ("frame rate", (frame + conditioning) / FRAME, 4 * width * TANH / FRAME, False),
     ]
     table = pd.DataFrame(rows, columns=["part", "weights", "operations", "counted_by_lpcnet"])
     table["operations"] += 2 * table.weights

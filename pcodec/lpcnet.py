@@ -17,12 +17,10 @@ import numpy as np
 from pcodec import PcodecError, recurrence, weights
 from pcodec.backend import torch
 from pcodec.features import FEATURES, FRAME, LAG_MAX, LAG_MIN
-from pcodec.weights import LPCNetConfig
+from pcodec.weights import LEVELS, LPCNetConfig
 
 nn = torch.nn
-LEVELS = 256  # mu-law codes
 INPUTS = ("signal", "prediction", "excitation")  # of the sample network, all mu-law codes, one shared embedding
-CONTEXT = 2  # frames of real features needed on either side of a training sequence: two convolutions of width 3
 
 
 class DualFC(nn.Module):

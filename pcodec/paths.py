@@ -5,7 +5,7 @@ in the same folder, then renamed, so that a killed run leaves no half-written fi
 
 Conventions: a run is "preset-corpus", for example smoke-demo. All folders lie under `root()`.
 
-Contents: `root`, `results`, `figures`, `models`, `cache`, `notebook`, `replacing`, `keep_source`.
+Contents: `root`, `results`, `figures`, `models`, `cache`, `notebook`, `replacing`, `check_target`.
 """
 
 import os
@@ -60,8 +60,7 @@ def replacing(path: Path):
     A link is followed. Raises `PcodecError` where something else than a file is in the way.
     """
     path = Path(path).resolve()
-    if path.exists() and not path.is_file():
-        raise PcodecError(f"{path}: is not a file that can be replaced")
+    check_target(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -74,9 +73,15 @@ def replacing(path: Path):
         temporary.unlink(missing_ok=True)
 
 
-def keep_source(target: str | Path, source: Path) -> None:
-    """Raises `PcodecError` if writing the file `target` would replace the file that it is made from."""
-    if Path(target).exists() and source.exists() and Path(target).samefile(source):
+def check_target(target: str | Path, source: Path | None = None) -> None:
+    """Raises `PcodecError` if no file `target` can be written, or if that would replace the file it is made from.
+
+    To be asked before long work, whose result would be lost.
+    """
+    target = Path(target)
+    if target.exists() and not target.is_file():
+        raise PcodecError(f"{target}: is not a file that can be replaced")
+    if source and target.exists() and source.exists() and target.samefile(source):
         raise PcodecError(f"{target}: would replace the input")
 
 

@@ -2,7 +2,7 @@
 
 Task: what the paper does for groups, for one speaker and with few numbers to store. Every matrix W of the general
 decoder becomes W + U V with U, V of rank r, every vector gets an offset; only these are trained (low-rank adaptation).
-Added to the decoder before it runs they cost nothing in synthesis.
+Added to the decoder before it runs they cost nothing in synthesis; what is pruned stays pruned.
 
 Conventions: an adapter file is float16 safetensors and belongs to one decoder, which it names by its identity. Notebook
 12_personalization.
@@ -61,7 +61,8 @@ class Adapted(torch.nn.Module):
             if f"{key}:offset" in self.parts:
                 merged[name] = value + self.parts[f"{key}:offset"]
             else:
-                merged[name] = value + (self.parts[f"{key}:up"] @ self.parts[f"{key}:down"]).view_as(value)
+                change = (self.parts[f"{key}:up"] @ self.parts[f"{key}:down"]).view_as(value)
+                merged[name] = value + change * (value != 0)
         return merged
 
     def merged(self) -> LPCNet:
@@ -122,8 +123,10 @@ def pieces(folder: str | Path) -> list[tuple[str, str, np.ndarray]]:
 
 
 def hold_back(cut: list) -> tuple[list, list]:
-    """Pieces to learn from and pieces to measure on; the latter lie apart from each other."""
-    return [piece for i, piece in enumerate(cut) if i % HELD_BACK != HELD_BACK - 1], cut[HELD_BACK - 1 :: HELD_BACK]
+    """Pieces to learn from and pieces to measure on: every sixth, or of fewer the longest."""
+    longest = max(range(len(cut)), key=lambda i: len(cut[i][2]))
+    measured = set(range(HELD_BACK - 1, len(cut), HELD_BACK)) or {longest}
+    return [piece for i, piece in enumerate(cut) if i not in measured], [cut[i] for i in sorted(measured)]
 
 
 def adapt(

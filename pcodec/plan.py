@@ -19,7 +19,7 @@ class Decoder(NamedTuple):
     C: int
     group: int = 0
     minutes: float = 0.0  # of training speech, at most; 0 = all
-    scratch: bool = False  # from random weights, for as many updates as general and control together
+    scratch: bool = False  # from random weights, for as many updates as the general one and it together
 
     @property
     def name(self) -> str:

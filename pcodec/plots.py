@@ -402,22 +402,64 @@ def waveforms(signals: dict[str, np.ndarray], start: float, seconds: float, rate
 def objective(summary: pd.DataFrame):
     """Means and intervals, a panel per measure. Table: measure, system, mean, low, high."""
     measures = list(summary.measure.unique())
-    _, axes = plt.subplots(1, len(measures), figsize=(4.8 * len(measures), 3.4), squeeze=False, layout="constrained")
-    for ax, measure in zip(axes[0], measures, strict=True):
+    axes = _panels(len(measures), 4, 3.4)
+    for number, (ax, measure) in enumerate(zip(axes, measures, strict=True)):
         rows = summary[summary.measure == measure].reset_index(drop=True)
         for i, row in rows.iterrows():
-            colour = SYSTEM_COLOURS[row.system.split()[0]]
-            ax.errorbar(
-                row["mean"],
-                i,
-                xerr=[[row["mean"] - row.low], [row.high - row["mean"]]],
-                fmt="o",
-                capsize=3,
-                color=colour,
-            )
-        ax.set(yticks=range(len(rows)), yticklabels=rows.system, xlabel=measure)
+            reach = [[row["mean"] - row.low], [row.high - row["mean"]]]
+            ax.errorbar(row["mean"], i, xerr=reach, fmt="o", capsize=3, color=_system_colour(row.system))
+        ax.set(yticks=range(len(rows)), xlabel=measure)
+        ax.set_yticklabels(rows.system if number % 4 == 0 else [])
         ax.invert_yaxis()
-    return axes[0]
+    return axes
+
+
+def objective_paired(table: pd.DataFrame):
+    """Differences of two systems with intervals, a panel per measure; better is to the right.
+
+    Table: measure, first, second, better, difference, low, high.
+    """
+    measures = list(table.measure.unique())
+    axes = _panels(len(measures), 4, 2.8)
+    for number, (ax, measure) in enumerate(zip(axes, measures, strict=True)):
+        rows = table[table.measure == measure].reset_index(drop=True)
+        for i, row in rows.iterrows():
+            _interval(ax, row.difference, i, row, _system_colour(row["first"]), horizontal=True)
+        ax.axvline(0, color="grey", linewidth=0.8)
+        ax.set(yticks=range(len(rows)), xlabel=measure)
+        ax.set_yticklabels(rows["first"] + " − " + rows.second if number % 4 == 0 else [])
+        ax.invert_yaxis()
+        if rows.better.iloc[0] == "lower":
+            ax.invert_xaxis()
+    return axes
+
+
+def rate_quality(summary: pd.DataFrame):
+    """A measure against kb/s, a panel per measure. Table: measure, system, kbps, mean, low, high."""
+    measures = list(summary.measure.unique())
+    axes = _panels(len(measures), 4, 3.0)
+    for ax, measure in zip(axes, measures, strict=True):
+        for _, row in summary[summary.measure == measure].iterrows():
+            reach = [[row["mean"] - row.low], [row.high - row["mean"]]]
+            ax.errorbar(row.kbps, row["mean"], yerr=reach, fmt="o", capsize=3, color=_system_colour(row.system))
+            if row.system.split()[0] not in SYSTEM_COLOURS:
+                ax.annotate(" " + row.system, (row.kbps, row["mean"]), fontsize=7)
+        ax.set(xlabel="kb/s", ylabel=measure)
+    return axes
+
+
+def _system_colour(system):
+    return SYSTEM_COLOURS.get(system.split()[0], "dimgrey")
+
+
+def _panels(number, columns, height):
+    """Axes of so many panels, row by row."""
+    rows = -(-number // columns)
+    figsize = (3.2 * min(number, columns) + 1.6, height * rows)
+    figure, axes = plt.subplots(rows, min(number, columns), figsize=figsize, squeeze=False, layout="constrained")
+    for ax in axes.ravel()[number:]:
+        figure.delaxes(ax)
+    return axes.ravel()[:number]
 
 
 def mushra(summary: pd.DataFrame, watermark: str = "", ax=None):
@@ -463,13 +505,14 @@ def complexity(table: pd.DataFrame):
 def quality_complexity(table: pd.DataFrame):
     """A measure against operations per second, a panel per measure. Table: measure, system, gflops, mean, low, high."""
     measures = list(table.measure.unique())
-    _, axes = plt.subplots(1, len(measures), figsize=(4.6 * len(measures), 3.4), squeeze=False, layout="constrained")
-    for ax, measure in zip(axes[0], measures, strict=True):
+    axes = _panels(len(measures), 4, 3.0)
+    for ax, measure in zip(axes, measures, strict=True):
         for _, row in table[table.measure == measure].iterrows():
-            colour = SYSTEM_COLOURS[row.system.split()[0]]
             shift = 1.0 + 0.02 * (row.C - 1)  # side by side where the costs are equal
             reach = [[row["mean"] - row.low], [row.high - row["mean"]]]
-            ax.errorbar(row.gflops * shift, row["mean"], yerr=reach, fmt="o", capsize=3, color=colour)
+            ax.errorbar(
+                row.gflops * shift, row["mean"], yerr=reach, fmt="o", capsize=3, color=_system_colour(row.system)
+            )
             ax.annotate(f" C = {row.C}" if row.C > 1 else " general", (row.gflops * shift, row["mean"]), fontsize=7)
         ax.set(xlabel="10⁹ operations per second, dense", ylabel=measure)
-    return axes[0]
+    return axes

@@ -6,7 +6,7 @@ needs: what does not depend on the sample is folded away once per decoder (embed
 
 Conventions: F frames of 160 samples; N units of GRU_A; gates in the order r, z, n. Specification sections 8 and 11.
 
-Contents: `Network`, `fold`, `samples`, `forced_logits`, `LEVELS`, `FLOOR`, `SIGHT`.
+Contents: `Network`, `fold`, `samples`, `forced_logits`, `FLOOR`.
 """
 
 import math
@@ -18,11 +18,10 @@ from pcodec.audio import MULAW_TABLE, MULAW_ZERO, PREEMPHASIS, mulaw_encode
 from pcodec.cepstrum import FRAME, ORDER
 from pcodec.features import FEATURES, LAG_MAX, LAG_MIN
 from pcodec.vector import LANES, LOG2E, Blocks, add_product, compiled, exp2, pack, sigmoid, tanh
+from pcodec.weights import CONTEXT, LEVELS
 
-LEVELS = 256  # mu-law codes
 FLOOR = np.float32(0.002)  # probability subtracted from every code before drawing: no rare clicks
 PITCH = FEATURES["pitch"]
-SIGHT = 2  # frames before and after a frame that its conditioning depends on
 
 
 class Gates(NamedTuple):
@@ -149,13 +148,13 @@ def _gru(gates, inputs, recurrent, h):
 
 
 @compiled()
-def _logits(network, a_of_frame, b_of_frame, signal, prediction, excitation, a, b, scratch):
+def _logits(network, signal, prediction, excitation, a, b, scratch):
     """256 logits, into scratch.logits; states a and b go one sample on."""
     rows = network.tables[0, signal], network.tables[1, prediction], network.tables[2, excitation]
-    for i in range(len(a_of_frame)):
-        scratch.a_inputs[i] = a_of_frame[i] + rows[0][i] + rows[1][i] + rows[2][i]
+    for i in range(len(scratch.a_inputs)):
+        scratch.a_inputs[i] = scratch.a_of_frame[i] + rows[0][i] + rows[1][i] + rows[2][i]
     _gru(network.a, scratch.a_inputs, scratch.a_recurrent, a)
-    scratch.b_inputs[:] = b_of_frame
+    scratch.b_inputs[:] = scratch.b_of_frame
     add_product(network.b_from_a, a, scratch.b_inputs)
     _gru(network.b, scratch.b_inputs, scratch.b_recurrent, b)
     _squashed(network.out, b, scratch.hidden)
@@ -202,8 +201,11 @@ def _draw(logits, sums, sharpness, uniform):
 
 
 class Scratch(NamedTuple):
-    """Buffers of `_logits`."""
+    """What is computed once per frame, and buffers of `_logits`."""
 
+    f: np.ndarray
+    a_of_frame: np.ndarray
+    b_of_frame: np.ndarray
     a_inputs: np.ndarray
     a_recurrent: np.ndarray
     b_inputs: np.ndarray
@@ -214,11 +216,14 @@ class Scratch(NamedTuple):
 
 
 @compiled()
-def _scratch(units, units_b):
+def _scratch(network, units, units_b):
     def floats(n):
         return np.empty(n, np.float32)
 
     return Scratch(
+        floats(len(network.dense2[1])),
+        floats(3 * units),
+        floats(3 * units_b),
         floats(3 * units),
         floats(3 * units),
         floats(3 * units_b),
@@ -230,6 +235,13 @@ def _scratch(units, units_b):
 
 
 @compiled()
+def _begin_frame(network, window, inside, scratch):
+    _condition(network, window, inside, scratch.f)
+    _through(network.a_from_f, scratch.f, scratch.a_of_frame)
+    _through(network.b_from_f, scratch.f, scratch.b_of_frame)
+
+
+@compiled()
 def samples(network, seen, inside, lpc, sharpness, uniforms, a, b, past, excitation):
     """Features (F + 4, 20), two frames of context on either side -> (160 F,) at int16 scale (section 11).
 
@@ -237,21 +249,17 @@ def samples(network, seen, inside, lpc, sharpness, uniforms, a, b, past, excitat
     (F, 160) belong to the frames in the middle; states a and b, `past` (17,) and `excitation` (1,) change in place.
     """
     out = np.zeros(uniforms.shape)
-    scratch = _scratch(len(a), len(b))
-    f = np.empty(len(network.dense2[1]), np.float32)
-    a_of_frame, b_of_frame = np.empty(3 * len(a), np.float32), np.empty(3 * len(b), np.float32)
+    scratch = _scratch(network, len(a), len(b))
     for k in range(len(uniforms)):
-        if not inside[k + SIGHT]:
+        if not inside[k + CONTEXT]:
             continue
-        _condition(network, seen[k : k + 5], inside[k : k + 5], f)
-        _through(network.a_from_f, f, a_of_frame)
-        _through(network.b_from_f, f, b_of_frame)
+        _begin_frame(network, seen[k : k + 5], inside[k : k + 5], scratch)
         for t in range(FRAME):
             prediction = 0.0
             for i in range(ORDER):
                 prediction -= lpc[k, i] * past[i]
             codes = mulaw_encode(past[0]), mulaw_encode(prediction)
-            _logits(network, a_of_frame, b_of_frame, codes[0], codes[1], excitation[0], a, b, scratch)
+            _logits(network, codes[0], codes[1], excitation[0], a, b, scratch)
             excitation[0] = _draw(scratch.logits, scratch.sums, sharpness[k], uniforms[k, t])
             for i in range(ORDER - 1, 0, -1):
                 past[i] = past[i - 1]
@@ -265,15 +273,11 @@ def samples(network, seen, inside, lpc, sharpness, uniforms, a, b, past, excitat
 def forced_logits(network, seen, inside, codes, a, b):
     """Logits (160 F, 256) when the past was `codes` (160 F, 3), signal, prediction, excitation; else as `samples`."""
     out = np.empty((len(codes), LEVELS), np.float32)
-    scratch = _scratch(len(a), len(b))
-    f = np.empty(len(network.dense2[1]), np.float32)
-    a_of_frame, b_of_frame = np.empty(3 * len(a), np.float32), np.empty(3 * len(b), np.float32)
+    scratch = _scratch(network, len(a), len(b))
     for t in range(len(codes)):
         k = t // FRAME
         if t % FRAME == 0:
-            _condition(network, seen[k : k + 5], inside[k : k + 5], f)
-            _through(network.a_from_f, f, a_of_frame)
-            _through(network.b_from_f, f, b_of_frame)
-        _logits(network, a_of_frame, b_of_frame, codes[t, 0], codes[t, 1], codes[t, 2], a, b, scratch)
+            _begin_frame(network, seen[k : k + 5], inside[k : k + 5], scratch)
+        _logits(network, codes[t, 0], codes[t, 1], codes[t, 2], a, b, scratch)
         out[t] = scratch.logits
     return out

@@ -28,8 +28,8 @@ from pcodec.audio import MULAW_TABLE, MULAW_ZERO, mulaw_encode
 from pcodec.backend import torch
 from pcodec.cepstrum import FRAME, ORDER, lpc_from_cepstrum
 from pcodec.features import OFFSET, PACKET, analyze_emphasized
-from pcodec.lpcnet import CONTEXT
 from pcodec.quantizer import Codebooks, quantized_features
+from pcodec.weights import CONTEXT
 
 HIGH_PASS = ([1.0, -2.0, 1.0], [1.0, -1.99599, 0.99600])
 NOISE_LAW = 10.0  # standard deviation of the excitation noise is 10 u^2 mu-law steps, u uniform

@@ -11,7 +11,6 @@ two frames ahead: a stream is `DELAY` = 400 samples, 25 ms, late. Notebook 08_sy
 Contents: `Synthesizer`, `State`, `decode_all`, `step`, `temperature`.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,14 +18,14 @@ import numpy as np
 import scipy.special
 from tqdm import tqdm
 
-from pcodec import PcodecError, audio, sampler, weights
+from pcodec import PcodecError, audio, sampler, threads, weights
 from pcodec.audio import MULAW_ZERO
 from pcodec.cepstrum import FRAME, ORDER, lpc_from_cepstrum
 from pcodec.features import COLUMNS, FEATURES, OFFSET
-from pcodec.sampler import SIGHT
 from pcodec.vector import LANES
+from pcodec.weights import CONTEXT
 
-DELAY = SIGHT * FRAME + OFFSET  # samples by which a stream is late
+DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
 
 
 class State:
@@ -37,8 +36,8 @@ class State:
         self.past = np.zeros(ORDER + 1)  # predicted-from signal, newest first; last, the de-emphasized one
         self.excitation = np.full(1, MULAW_ZERO)
         self.rng = np.random.default_rng(seed)
-        self.features = np.zeros((2 * SIGHT, len(COLUMNS)), np.float32)
-        self.inside = np.zeros(2 * SIGHT, bool)  # which of these frames belong to the signal
+        self.features = np.zeros((2 * CONTEXT, len(COLUMNS)), np.float32)
+        self.inside = np.zeros(2 * CONTEXT, bool)  # which of these frames belong to the signal
 
 
 class Synthesizer:
@@ -75,17 +74,17 @@ class Synthesizer:
         features = np.asarray(features, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] != state.features.shape[1]:
             raise PcodecError(f"features must be (frames, {state.features.shape[1]}), got {features.shape}")
-        after = SIGHT if last else 0
+        after = CONTEXT if last else 0
         seen = np.concatenate([state.features, features, np.zeros((after, features.shape[1]), np.float32)])
         inside = np.concatenate([state.inside, np.ones(len(features), bool), np.zeros(after, bool)])
-        now = slice(SIGHT, len(seen) - SIGHT)
+        now = slice(CONTEXT, len(seen) - CONTEXT)
         uniforms = np.zeros((len(seen[now]), FRAME))
         uniforms[inside[now]] = state.rng.random((inside[now].sum(), FRAME))
         out = sampler.samples(
             self.network, seen, inside, lpc_from_cepstrum(seen[now, FEATURES["cepstrum"]]).astype(np.float64),
             temperature(seen[now, FEATURES["correlation"]]), uniforms, state.a, state.b, state.past, state.excitation,
         )  # fmt: skip
-        state.features, state.inside = seen[-2 * SIGHT :], inside[-2 * SIGHT :]
+        state.features, state.inside = seen[-2 * CONTEXT :], inside[-2 * CONTEXT :]
         return (out / audio.SCALE).astype(np.float32)
 
     def decode(self, features: np.ndarray, samples: int | None = None, seed: int = 1) -> np.ndarray:
@@ -103,17 +102,17 @@ class Synthesizer:
 
         As the network says it: before sharpening and floor.
         """
-        none = np.zeros((SIGHT, features.shape[1]), np.float32)
+        none = np.zeros((CONTEXT, features.shape[1]), np.float32)
         seen = np.concatenate([none, np.asarray(features, np.float32), none])
-        inside = np.pad(np.ones(len(features), bool), SIGHT)
+        inside = np.pad(np.ones(len(features), bool), CONTEXT)
         state = self.start()
         logits = sampler.forced_logits(self.network, seen, inside, np.asarray(codes, np.int64), state.a, state.b)
         return scipy.special.log_softmax(logits.astype(np.float64), axis=1)
 
 
 def decode_all(jobs: list[tuple[Synthesizer, np.ndarray, int]], seed: int = 1) -> list[np.ndarray]:
-    """`Synthesizer.decode` of many (synthesizer, features, samples), on all cores, with a progress bar."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    """`Synthesizer.decode` of many (synthesizer, features, samples), on all threads, with a progress bar."""
+    with ThreadPoolExecutor(threads()) as pool:
         decoded = pool.map(lambda job: job[0].decode(*job[1:], seed), jobs)
         return list(tqdm(decoded, total=len(jobs), desc="decoding", mininterval=2))
 

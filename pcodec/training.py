@@ -13,6 +13,8 @@ be bfloat16; losses that are compared are always computed in float32. Notebooks 
 Contents: `fit`, `build_optimizers`, `evaluate`, `sample_loss`, `Sparsifier`.
 """
 
+import pickle
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -35,11 +37,14 @@ SHOW_SECONDS = 1.0
 
 
 class Sparsifier:
-    """Prunes GRU_A's recurrent matrix to blocks of 16 outputs x 1 input; the diagonal stays (section 10)."""
+    """Prunes GRU_A's recurrent matrix to blocks of 16 outputs x 1 input; the diagonal stays (section 10).
+
+    The density falls from update `start` to `stop`, in the reference 2000 and 40,000; it is final from 0 on by default.
+    """
 
     BLOCK = 16
 
-    def __init__(self, density: list[float], start: int = 2000, stop: int = 40000, every: int = 400):
+    def __init__(self, density: list[float], start: int = 0, stop: int = 0, every: int = 400):
         self.density = density  # of the gates z, r, h, as the specification orders them
         self.start, self.stop, self.every = start, stop, every
 
@@ -92,8 +97,8 @@ def fit(
     `anneal` of the budget. `optimizer` is "adam" (with AMSGrad, the reference's) or "muon" (`build_optimizers`).
 
     Data and order depend on seed and update number alone; with `checkpoint` a killed run of the same task continues
-    where it was, to the same result (if the budget is in updates). Raises `PcodecError` when the data is too short or
-    the loss is not finite.
+    where it was, to the same result (if the budget is in updates), and a finished one is not trained again. Raises
+    `PcodecError` when the data is too short or the loss is not finite.
     """
     _check_options(updates, seconds, batch, sequence, learning_rate, anneal, optimizer, redraw, evaluations)
     backend.keep_memory()
@@ -141,6 +146,7 @@ def fit(
                 if not torch.isfinite(running):
                     raise PcodecError(f"the training loss is {running} after {update} updates; lower learning_rate")
             keeper.save_if_due(history, update, time.monotonic() - started, states, running)
+    keeper.save(history, update, elapsed, states, running)
     return pd.concat(history, ignore_index=True)
 
 
@@ -236,8 +242,12 @@ class _Checkpoint:
         if self.path is None or not self.path.exists():
             return None
         device = next(self.model.parameters()).device
-        saved = torch.load(self.path, map_location=device, weights_only=False)
+        try:
+            saved = torch.load(self.path, map_location=device, weights_only=False)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise PcodecError(f"{self.path}: damaged checkpoint, delete it: {type(error).__name__}") from None
         if saved["task"] != self.task:
+            print(f"{self.path.name}: of another training, not continued", file=sys.stderr)
             return None
         self.model.load_state_dict(saved["model"])
         for one, state in zip(self.optimizers, saved["optimizers"], strict=True):
@@ -245,7 +255,12 @@ class _Checkpoint:
         return saved["progress"]
 
     def save_if_due(self, *progress) -> None:
-        if self.path is None or time.monotonic() - self.saved < CHECKPOINT_SECONDS:
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self.save(*progress)
+
+    def save(self, *progress) -> None:
+        """Keep the progress, if there is a file for it."""
+        if self.path is None:
             return
         optimizers = [one.state_dict() for one in self.optimizers]
         state = {"task": self.task, "model": self.model.state_dict(), "optimizers": optimizers}

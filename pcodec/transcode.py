@@ -27,7 +27,8 @@ from pcodec.codec import Codec
 def encode(coder: Codec, source: str, target: str, group: int | None = None) -> None:
     """Audio file to stream; `group` as in `Codec.encode`."""
     with _input(source, ".wav") as path:
-        paths.keep_source(target, path)
+        if target != "-":
+            paths.check_target(target, path)
         stream = _encoded(coder, path, group)
     if target == "-":
         sys.stdout.buffer.write(stream.to_bytes())
@@ -40,7 +41,7 @@ def decode(
 ) -> None:
     """Stream to audio file, with the shipped codec that fits unless another is given; `adapter` as in `Codec.adapt`."""
     with _input(source, ".plpc") as path:
-        paths.keep_source(target, path)
+        _check_audio(target, path)
         stream = Stream.read(path)
     coder = coder or Codec.of(stream)
     coder.check(stream)
@@ -53,7 +54,7 @@ def roundtrip(coder: Codec, source: str, target: str, group: int | None = None, 
     """Audio file to stream to audio file; returns a line with length, rate, group and speeds."""
     times = [time.perf_counter()]
     with _input(source, ".wav") as path:
-        paths.keep_source(target, path)
+        _check_audio(target, path)
         stream = _encoded(coder, path, group)
     times.append(time.perf_counter())
     _write(coder, stream, target, seed)
@@ -64,6 +65,12 @@ def roundtrip(coder: Codec, source: str, target: str, group: int | None = None, 
         f"{stream.seconds:.2f} s, {stream.samples} samples; {stream.payload_rate:.0f} b/s; group {sent} of "
         f"{stream.groups}; encoded at {encoded:.1f} x real time, decoded at {decoded:.1f} x real time"
     )
+
+
+def _check_audio(target, source):
+    if target != "-":
+        audio.check_suffix(target)
+        paths.check_target(target, source)
 
 
 def _encoded(coder, path, group):

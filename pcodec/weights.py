@@ -18,6 +18,9 @@ from safetensors.numpy import save_file
 
 from pcodec import PcodecError, paths
 
+LEVELS = 256  # mu-law codes
+CONTEXT = 2  # frames on either side of a frame that its conditioning depends on: two convolutions of width 3
+
 
 @dataclass(frozen=True)
 class LPCNetConfig:

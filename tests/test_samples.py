@@ -37,6 +37,19 @@ def test_targets_repair_the_noise(speech):
     assert 10 * np.log10(((signal - y[:-1]) ** 2).sum() / (y**2).sum()) < -10
 
 
+def test_features_lie_on_the_audio_they_describe():
+    """Planted pulses: the frame whose target excitation has the pulse is the frame whose cepstrum is loudest there."""
+    rng = np.random.default_rng(1)
+    x = 60.0 * rng.normal(size=160 * 120)
+    places = [160 * (10 * (i + 1)) + offset for i, offset in enumerate((0, 20, 50, 65, 95, 110, 140, 159, 30, 130))]
+    x[places] += 25_000.0
+    codes, found = samples.prepare(x / audio.SCALE, None, np.random.default_rng(3), augment=False)
+    loud = np.abs(codes[:, 3].astype(int) - 128).reshape(-1, 160).max(axis=1)
+    for place in places:
+        around = np.arange(place // 160 - 4, place // 160 + 5)
+        assert around[loud[around].argmax()] == around[found[around, 0].argmax()]
+
+
 @pytest.mark.parametrize("sigma", [0.0, 1.0, 6.0])
 def test_noise_is_laplacian_with_its_deviation(sigma):
     noise = samples.excitation_noise(np.random.default_rng(1), 200_000, sigma)

@@ -117,6 +117,35 @@ def test_training_learns_resumes_and_repeats(optimizer, dataset, tmp_path, monke
     assert torch.equal(other.frame.dense1.weight, plain.frame.dense1.weight)
 
 
+@pytest.mark.parametrize("carry", [True, False])
+def test_states_go_on_where_the_speech_does(carry, dataset, monkeypatch):
+    """What an update is given: the states that the last one ended with, zeros where a stream goes elsewhere."""
+    given, left, fresh = [], [], []
+    loss, item = training.sample_loss, training._Streams.__getitem__
+
+    def watched_loss(model, features, codes, states=None, precision=torch.float32):
+        losses, after = loss(model, features, codes, states, precision)
+        if torch.is_grad_enabled():
+            given.append(states)
+            left.append([state.detach().clone() for state in after])
+        return losses, after
+
+    def watched_item(streams, update):
+        chunk = item(streams, update)
+        fresh.append(chunk[2])
+        return chunk
+
+    monkeypatch.setattr(training, "sample_loss", watched_loss)
+    monkeypatch.setattr(training._Streams, "__getitem__", watched_item)
+    options = {"batch": 4, "sequence": 160, "carry": carry, "evaluations": 1, "evaluation_seconds": 0.3}
+    training.fit(LPCNet(SMALL, seed=1), lambda n: dataset, dataset, updates=12, **options)
+    assert given[0] is None and len(given) == 12
+    assert carry == any(not one.all() for one in fresh[1:])
+    for before, now, new in zip(left[:-1], given[1:], fresh[1:], strict=True):
+        for old, state in zip(before, now, strict=True):
+            assert torch.equal(state, torch.where(new, 0.0, old))
+
+
 def test_every_trained_parameter_has_one_optimizer():
     model = LPCNet(SMALL, seed=1)
     model.frame.requires_grad_(False)
@@ -164,7 +193,7 @@ def test_budget_in_seconds(dataset):
 def test_pruning_leaves_blocks_and_the_diagonal():
     model = LPCNet(LPCNetConfig(units=64), seed=1)
     gru = model.sample.gru_a
-    sparsifier = training.Sparsifier([0.05, 0.05, 0.2], start=0, stop=0)
+    sparsifier = training.Sparsifier([0.05, 0.05, 0.2])
     before = gru.weight_hh_l0.detach().clone()
     sparsifier(gru, 0)
     for gate, density in zip(gru.weight_hh_l0.detach().chunk(3), (0.05, 0.05, 0.2), strict=True):
@@ -177,7 +206,7 @@ def test_pruning_leaves_blocks_and_the_diagonal():
         assert (filled > 0).float().mean().item() == pytest.approx(density, abs=0.01)
     kept = gru.weight_hh_l0.detach() != 0
     assert torch.equal(gru.weight_hh_l0.detach()[kept], before[kept])
-    lazy = training.Sparsifier([0.05, 0.05, 0.2])
+    lazy = training.Sparsifier([0.05, 0.05, 0.2], start=2000, stop=40_000)
     lazy(gru := LPCNet(LPCNetConfig(units=64), seed=1).sample.gru_a, 1999)
     assert torch.equal(gru.weight_hh_l0.detach(), before)
 
