@@ -1,11 +1,11 @@
-# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all], make test, make bench, make anchors, make lab, make lint
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all], make test, make bench, make anchors, make quality, make lab, make lint
 PRESET ?= smoke
 CORPUS ?= demo
 CORES ?= all
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: reproduce test bench anchors lab lint
+.PHONY: reproduce test bench anchors quality lab lint
 
 reproduce: .venv/installed
 	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)"
@@ -20,6 +20,10 @@ bench: .venv/installed
 anchors: .venv/installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[anchors]"
 	$(BIN)/python -m pip install -q --no-deps resemblyzer==0.1.4
+
+# DNSMOS and ViSQOL for notebook 09.
+quality: .venv/installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[quality]"
 
 lab: .venv/installed
 	@$(BIN)/jupyter lab notebooks

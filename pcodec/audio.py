@@ -27,7 +27,9 @@ SCALE = 32768.0  # int16 steps in 1.0
 PREEMPHASIS = 0.85  # 1 - 0.85 z^-1 (specification section 1)
 SINC_WIDTH = 32  # zero crossings on either side of the resampling filter
 ANCHOR_EDGE = 450.0  # Hz between pass and stop band of an anchor
-LOUDEST = 1000.0  # times full scale
+OGG_PAGE = 65_307  # bytes, the longest
+LARGEST_FILTER = 10_000_000  # coefficients
+LOUDEST = 30.0  # times full scale
 SUFFIXES = (".wav", ".flac", ".ogg")
 
 
@@ -35,7 +37,7 @@ def read(path: str | Path) -> np.ndarray:
     """Samples of an audio file, float32 in [-1, 1], shape (samples,), 16 kHz mono.
 
     Channels are averaged and other rates resampled. A file of no samples gives none. Raises `PcodecError` naming the
-    file if it is missing, truncated or not audio.
+    file if it is missing, truncated or not audio (AIFF and AU files do not show that they are truncated).
     """
     return np.concatenate([np.zeros(0, np.float32), *blocks(path)])
 
@@ -102,10 +104,17 @@ def checked(samples: np.ndarray) -> np.ndarray:
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    """(samples,) at `rate` Hz -> 16 kHz, with torchaudio's windowed sinc."""
+    """(samples,) at `rate` Hz -> 16 kHz, with torchaudio's windowed sinc.
+
+    Its filters would need gigabytes for rates like 47,999 Hz; those go through SciPy's polyphase filter.
+    """
+    common = math.gcd(rate, RATE)
+    if rate // common * (RATE // common) > LARGEST_FILTER:
+        import scipy.signal
+
+        return scipy.signal.resample_poly(samples, RATE // common, rate // common).astype(np.float32)
     from pcodec.backend import torch, torchaudio
 
-    common = math.gcd(rate, RATE)
     signal = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
     return torchaudio.functional.resample(
         signal, rate // common, RATE // common, lowpass_filter_width=SINC_WIDTH
@@ -163,9 +172,21 @@ def _reading(path):
             found = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
             if found and int(found[2]) < int(found[1]) < 0x7FFF0000:
                 raise PcodecError(f"{path}: truncated: {found[2]} of {found[1]} bytes of samples are there")
+            if file.format == "OGG" and not _ends(path):
+                raise PcodecError(f"{path}: truncated: its last page is not the end of the stream")
             yield file
-    except RuntimeError as error:  # soundfile's errors are RuntimeErrors
+    except (RuntimeError, TypeError) as error:  # soundfile's errors are RuntimeErrors, for .raw it wants a rate
         raise PcodecError(f"{path}: truncated, damaged or not audio: {' '.join(str(error).split())}") from None
+
+
+def _ends(path):
+    """Whether the last page of an Ogg file is marked as the last (RFC 3533, section 6) and whole."""
+    with open(path, "rb") as file:
+        file.seek(max(0, Path(path).stat().st_size - OGG_PAGE))
+        tail = file.read()
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    header = 27 + page[26] if len(page) > 26 else len(page) + 1
+    return len(page) >= header and bool(page[5] & 4) and len(page) >= header + sum(page[27:header])
 
 
 def _mono_pieces(path, file, size):
@@ -174,6 +195,8 @@ def _mono_pieces(path, file, size):
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
         if not np.isfinite(mono).all():
             raise PcodecError(f"{path}: holds values that are not numbers")
+        if np.abs(mono).max() > LOUDEST:
+            raise PcodecError(f"{path}: samples are expected in [-1, 1], found {np.abs(mono).max():g}")
         yield mono
         announced -= len(samples)
     if announced > 0:  # a FLAC file; for WAV files see _reading

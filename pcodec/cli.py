@@ -8,6 +8,7 @@ Contents: `main`.
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -23,6 +24,7 @@ AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)  # temporary files go, as after Ctrl-C
     try:
         return options.command(options)
     except PcodecError as error:
@@ -70,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
             "--group", type=_group, help="0, 1 ..., or unknown for the general decoder; default: estimated"
         )
     for each in (decode, roundtrip):
-        each.add_argument("--seed", type=int, default=1, help="of the drawn excitation")
-        each.add_argument("--adapter", type=Path, help="of pcodec personalize: decode with that person's decoder")
+        each.add_argument("--seed", type=_seed, default=1, help="of the drawn excitation; default 1")
+        each.add_argument("--adapter", type=Path, help="of pcodec personalize, for the same decoder")
 
     reproduce = commands.add_parser("reproduce", help="every notebook of the paper's chain, in order")
     reproduce.add_argument("--preset", default="smoke", help="smoke, desktop or paper")
@@ -110,13 +112,17 @@ def _parser() -> argparse.ArgumentParser:
     personalize.add_argument("--codebooks", type=Path, help="default: codebooks.npz beside the decoder")
     personalize.add_argument("--updates", type=int, default=600)
     personalize.add_argument("--rank", type=int, default=8, help="of the updates of matrices; the file grows with it")
-    personalize.add_argument("--seed", type=int, default=1)
+    personalize.add_argument("--seed", type=_seed, default=1)
     personalize.set_defaults(command=_personalize)
 
     bench = commands.add_parser("bench", help="speed of encoder and synthesis (one core) and of training (all)")
     bench.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
     bench.set_defaults(command=_bench)
     return parser
+
+
+def _end(number, _):
+    sys.exit(128 + number)
 
 
 def _encode(options) -> int:
@@ -157,7 +163,16 @@ def _group(text: str) -> int:
     """Argument of --group."""
     from pcodec.bitstream import UNKNOWN
 
+    if text != "unknown" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a group is a number from 0, or unknown; got {text!r}")
     return UNKNOWN if text == "unknown" else int(text)
+
+
+def _seed(text: str) -> int:
+    """Argument of --seed."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0, got {text!r}")
+    return int(text)
 
 
 def _reproduce(options) -> int:

@@ -57,9 +57,9 @@ class Codec:
         """One of `SHIPPED`, or the codec of `units` and `C` in a folder of trained decoders."""
         if name_or_folder in SHIPPED:
             own = SHIPPED[name_or_folder]
-            if (units or own[0], C or own[1]) != own:
-                raise PcodecError(f"the codec {name_or_folder} has {own[0]} units and C = {own[1]}")
-            return cls(FOLDER, *own)
+            if C not in (None, own[1]):
+                raise PcodecError(f"the codec {name_or_folder} has C = {own[1]}, not {C}")
+            return cls(FOLDER, own[0] if units is None else units, own[1])
         if not Path(name_or_folder).is_dir():
             raise PcodecError(f"{name_or_folder}: neither a folder nor one of {', '.join(SHIPPED)}")
         if units is None or C is None:
@@ -104,9 +104,13 @@ class Codec:
         `group` forces one; `bitstream.UNKNOWN` is the decoder for everybody.
         """
         samples = np.asarray(samples)
-        samples = audio.checked(samples.mean(axis=1) if samples.ndim == 2 else samples)
+        if samples.ndim == 2 and samples.shape[1] <= samples.shape[0] and np.issubdtype(samples.dtype, np.floating):
+            samples = samples.mean(axis=1)
+        samples = audio.checked(samples)
+        if rate != int(rate) or rate <= 0:
+            raise PcodecError(f"a rate is a positive whole number of Hz, got {rate}")
         if rate != audio.RATE and len(samples):
-            samples = audio.resample(samples, rate)
+            samples = audio.resample(samples, int(rate))
         return self.encode_blocks([samples], group).to_bytes()
 
     def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
@@ -118,7 +122,7 @@ class Codec:
             while sum(map(len, heard)) < LISTEN and (block := next(blocks, None)) is not None:
                 heard.append(block)
             group = self.group_of(np.concatenate([np.zeros(0, np.float32), *heard]))
-        encoder, packets, samples = Encoder(self.codebooks), [], 0
+        encoder, packets, samples = Encoder(self, follow=False), [], 0
         for block in itertools.chain(heard, blocks):
             packets.append(encoder.push(block))
             samples += len(block)
@@ -137,7 +141,7 @@ class Codec:
     def decode_blocks(self, stream: Stream, seed: int = 1) -> Iterator[np.ndarray]:
         """As `decode`, about a second at a time."""
         self.check(stream)
-        decoder, group = Decoder(self, seed), stream.group_of_packets
+        decoder, group = Decoder(self, seed), stream.group_of_packets * (self.C > 1)
         cuts = {*range(AT_ONCE, len(group), AT_ONCE), *(np.flatnonzero(np.diff(group)) + 1)}
         made = -DELAY
         for begin, end in itertools.pairwise([0, *sorted(cuts), len(group), None]):
@@ -146,10 +150,10 @@ class Codec:
             made += len(block)
 
     def check(self, stream: Stream) -> None:
-        """Raises `PcodecError` if a stream's codebooks or groups are not this codec's."""
+        """Raises `PcodecError` if a stream's codebooks or groups are not this codec's. One decoder for all has none."""
         if stream.codebooks != self.codebooks.identity:
             raise PcodecError(f"coded with codebooks {stream.codebooks}, this codec has {self.codebooks.identity}")
-        if stream.groups != self.C:
+        if self.C > 1 and stream.groups != self.C:
             raise PcodecError(f"coded for {stream.groups} speaker groups, this codec has {self.C}")
 
     def _synthesizer(self, group):
@@ -169,10 +173,10 @@ class Codec:
 class Encoder:
     """A live sender: samples in, packets out as soon as they are complete."""
 
-    def __init__(self, codebooks: Codebooks, speaker_groups: groups.SpeakerGroups | None = None):
-        """With `speaker_groups`, `group` follows the talk; without, it is 0."""
-        self.codebooks = codebooks
-        self._running = groups.RunningAssignment(speaker_groups) if speaker_groups else None
+    def __init__(self, codec: Codec, follow: bool = True):
+        """With `follow`, and where the codec has groups, `group` follows the talk; otherwise it is 0."""
+        self.codebooks = codec.codebooks
+        self._running = groups.RunningAssignment(codec.groups) if follow and codec.groups else None
         self._state = self._before = None
 
     def push(self, samples: np.ndarray) -> np.ndarray:
@@ -214,8 +218,11 @@ class Decoder:
         self._lost = 0  # frames since then
         self._gains = np.zeros(1 + CONTEXT)  # of the frame that came out last, and of those on their way
 
-    def push(self, packets: np.ndarray, group: int = 0) -> np.ndarray:
-        """Packets (P, 8) of one group -> the next samples (640 P,) in [-1, 1]. Any packet can be decoded."""
+    def push(self, packets: np.ndarray, group: int = UNKNOWN) -> np.ndarray:
+        """Packets (P, 8) of one group -> the next samples (640 P,) in [-1, 1]. Any packet can be decoded.
+
+        The decoder for everybody takes those of an UNKNOWN group.
+        """
         self._synthesizer = self.codec.synthesizer(group)
         decoded = quantizer.dequantize(bitstream.unpack(packets), self.codec.codebooks, self._before)
         if len(decoded):

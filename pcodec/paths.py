@@ -15,6 +15,9 @@ from pathlib import Path
 
 from pcodec import PcodecError
 
+UMASK = os.umask(0)
+os.umask(UMASK)
+
 
 def root() -> Path:
     """Folder that holds results/, figures/, models/ and cache/.
@@ -68,6 +71,7 @@ def replacing(path: Path):
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # keeps the suffix, which writers look at
     try:
         yield temporary
+        temporary.chmod(0o666 & ~UMASK)  # some writers make files for their owner only
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

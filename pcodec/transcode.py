@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pcodec import audio, paths
+from pcodec import PcodecError, audio, paths
 from pcodec.bitstream import UNKNOWN, Stream
 from pcodec.codec import Codec
 
@@ -29,6 +29,8 @@ def encode(coder: Codec, source: str, target: str, group: int | None = None) -> 
     with _input(source, ".wav") as path:
         if target != "-":
             paths.check_target(target, path)
+            if Path(target).suffix.lower() != ".plpc":
+                raise PcodecError(f"{target}: a stream is written as .plpc")
         stream = _encoded(coder, path, group)
     if target == "-":
         sys.stdout.buffer.write(stream.to_bytes())
@@ -43,8 +45,11 @@ def decode(
     with _input(source, ".plpc") as path:
         _check_audio(target, path)
         stream = Stream.read(path)
-    coder = coder or Codec.of(stream)
-    coder.check(stream)
+    try:
+        coder = coder or Codec.of(stream)
+        coder.check(stream)
+    except PcodecError as error:
+        raise PcodecError(f"{source}: {error}") from None
     if adapter:
         coder.adapt(adapter)
     _write(coder, stream, target, seed)
@@ -104,7 +109,10 @@ def _input(name, suffix):
         path = Path(folder) / f"standard input{suffix}"
         with open(path, "wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield path
+        try:
+            yield path
+        except PcodecError as error:
+            raise PcodecError(str(error).replace(str(path), "standard input")) from None
 
 
 @contextmanager

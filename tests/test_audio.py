@@ -114,3 +114,38 @@ def test_resampling_keeps_what_is_below_8_khz_only():
     hertz, power = scipy.signal.periodogram(audio.resample(mixed, 44100)[1000:-1000], 16000)
     assert hertz[power.argmax()] == pytest.approx(1000, abs=2)
     assert power[hertz > 1100].sum() < 1e-5 * power.sum()
+
+
+def test_rates_without_common_factor_need_no_memory():
+    """A filter of torchaudio would have 16000 x 143,997 coefficients."""
+    resampled = audio.resample(tone(47999, 0.5, 1000.0), 47999)
+    assert len(resampled) == 8000
+    hertz, power = scipy.signal.periodogram(resampled[500:-500], 16000)
+    assert hertz[power.argmax()] == pytest.approx(1000, abs=3) and np.abs(resampled).max() < 1.1
+
+
+def test_truncated_ogg_and_headless_files_are_refused(tmp_path):
+    path = tmp_path / "tone.ogg"
+    soundfile.write(path, tone(16000, 5.0), 16000)
+    whole = path.read_bytes()
+    assert len(audio.read(path)) == 80000
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PcodecError, match=r"tone\.ogg: truncated"):
+        audio.read(path)
+    raw = tmp_path / "tone.raw"
+    raw.write_bytes(whole)
+    with pytest.raises(PcodecError, match=r"tone\.raw: .*not audio"):
+        audio.read(raw)
+
+
+def test_files_of_another_scale_are_named(tmp_path):
+    path = tmp_path / "int16.wav"
+    soundfile.write(path, 20_000 * tone(16000, 0.1), 16000, subtype="FLOAT")
+    with pytest.raises(PcodecError, match=r"int16\.wav: samples are expected in \[-1, 1\]"):
+        audio.read(path)
+
+
+def test_written_files_are_as_readable_as_others(tmp_path):
+    audio.write(tmp_path / "a.wav", np.zeros(100))
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a.wav").stat().st_mode == (tmp_path / "b").stat().st_mode

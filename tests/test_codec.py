@@ -53,14 +53,14 @@ def test_each_group_has_its_decoder(coder, one_for_all, speech):
 
 @pytest.mark.parametrize("size", [100, 640, 3333])
 def test_live_sender_makes_the_same_packets(coder, speech, size):
-    sender = codec.Encoder(coder.codebooks)
+    sender = codec.Encoder(coder, follow=False)
     packets = [sender.push(speech[at : at + size]) for at in range(0, len(speech), size)]
     packets = np.concatenate([*packets, sender.finish()])
     assert np.array_equal(packets, Stream.encode(speech, coder.codebooks).packets)
 
 
 def test_live_sender_finds_the_group_in_time(coder, speech):
-    sender = codec.Encoder(coder.codebooks, coder.groups)
+    sender = codec.Encoder(coder)
     talk = np.tile(speech, -(-80000 // len(speech)))[:80000]
     found = []
     for at in range(0, len(talk), 640):
@@ -195,6 +195,27 @@ def test_a_codec_can_be_carried_away(coder, codec_folder, speech, tmp_path):
     assert len(list((tmp_path / "mine").iterdir())) == 5
 
 
+def test_one_decoder_for_all_takes_every_stream(coder, one_for_all, speech):
+    """The packets are the same; only the group is not used."""
+    stream = coder.encode(speech[:6400], group=1)
+    assert np.array_equal(one_for_all.decode(stream)[0], one_for_all.decode(one_for_all.encode(speech[:6400]))[0])
+
+
+def test_only_signals_are_coded(coder, speech):
+    stereo = np.stack([speech, speech], axis=1)
+    assert coder.encode(stereo[:6400]) == coder.encode(speech[:6400])
+    for samples, rate, message in [
+        (stereo.T, 16000, r"one dimension \(samples,\), got shape \(2, "),
+        ((100 * stereo).astype(np.int16), 16000, "got shape|got int16"),
+        (3000 * speech, 16000, "expected in"),
+        (speech, 0, "positive whole number of Hz, got 0"),
+        (speech, 44100.5, "positive whole number of Hz, got 44100.5"),
+    ]:
+        with pytest.raises(PcodecError, match=message):
+            coder.encode(samples, rate)
+    assert len(coder.encode(speech[:6400], 16000.0)) == len(coder.encode(speech[:6400]))
+
+
 def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
     stream = Stream.encode(speech[:6400], coder.codebooks, 3)
     with pytest.raises(PcodecError, match="coded for 3 speaker groups, this codec has 2"):
@@ -214,7 +235,8 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
         ("nowhere", 32, 2, "nowhere: neither a folder nor one of general, personalized"),
         (codec_folder, 32, None, "units and the number of groups"),
         (codec_folder, 48, 2, "lpcnet-48-2-0.safetensors: no such decoder"),
-        ("general", 256, None, "the codec general has 384 units and C = 1"),
+        ("general", None, 2, "the codec general has C = 1, not 2"),
+        ("general", 48, None, "lpcnet-48-1-0.safetensors: no such decoder"),
     ]:
         with pytest.raises(PcodecError, match=message):
             codec.Codec.load(folder, units, C)
@@ -224,5 +246,5 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
     foreign = (codec_folder / "lpcnet-32-1-0.safetensors").read_bytes().replace(own, b"f" * 16)
     for name in ("2-0", "2-1", "1-0"):
         (tmp_path / f"lpcnet-32-{name}.safetensors").write_bytes(foreign)
-    with pytest.raises(PcodecError, match=f"lpcnet-32-2-0.safetensors: trained with codebooks {'f' * 16}"):
+    with pytest.raises(PcodecError, match=f"lpcnet-32-2-[01].safetensors: trained with codebooks {'f' * 16}"):
         codec.Codec.load(tmp_path, 32, 2).decode(coder.encode(speech[:6400]))
