@@ -6,9 +6,10 @@ GRUs, a distribution over 256 excitation codes, a draw from it, de-emphasis. `Sy
 
 Conventions: F frames of 160 samples; N units of GRU_A. Weights are rounded to float16. The same features and seed give
 the same samples, in one piece or in many. A frame's audio is centred in its analysis window and its conditioning looks
-two frames ahead: a stream is `DELAY` = 400 samples, 25 ms, late. Notebook 08_synthesis.
+two frames ahead: a stream is `DELAY` = 400 samples, 25 ms, late. The network hears of and makes a signal that is
+`HEADROOM` = 12 dB softer than the one that comes out. Notebook 08_synthesis.
 
-Contents: `Synthesizer`, `State`, `decode_all`, `step`, `temperature`.
+Contents: `Synthesizer`, `State`, `decode_all`, `softer`, `step`, `temperature`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +21,14 @@ from tqdm import tqdm
 
 from pcodec import PcodecError, audio, sampler, threads, weights
 from pcodec.audio import MULAW_ZERO
-from pcodec.cepstrum import FRAME, ORDER, lpc_from_cepstrum
+from pcodec.cepstrum import BANDS, FRAME, ORDER, lpc_from_cepstrum
 from pcodec.features import COLUMNS, FEATURES, OFFSET
 from pcodec.vector import LANES
 from pcodec.weights import CONTEXT
 
 DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
+HEADROOM = 12.0  # dB by which the network works softer than what comes out: near full scale it bursts
+QUIETEST = -12.49  # c0 of digital silence, which cannot be made softer
 
 
 class State:
@@ -74,6 +77,7 @@ class Synthesizer:
         features = np.asarray(features, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] != state.features.shape[1]:
             raise PcodecError(f"features must be (frames, {state.features.shape[1]}), got {features.shape}")
+        features = softer(features)
         after = CONTEXT if last else 0
         seen = np.concatenate([state.features, features, np.zeros((after, features.shape[1]), np.float32)])
         inside = np.concatenate([state.inside, np.ones(len(features), bool), np.zeros(after, bool)])
@@ -85,7 +89,7 @@ class Synthesizer:
             temperature(seen[now, FEATURES["correlation"]]), uniforms, state.a, state.b, state.past, state.excitation,
         )  # fmt: skip
         state.features, state.inside = seen[-2 * CONTEXT :], inside[-2 * CONTEXT :]
-        return (out / audio.SCALE).astype(np.float32)
+        return np.clip(out * (10 ** (HEADROOM / 20) / audio.SCALE), -1.0, 1.0).astype(np.float32)
 
     def decode(self, features: np.ndarray, samples: int | None = None, seed: int = 1) -> np.ndarray:
         """Features (F, 20) of a whole signal -> samples in [-1, 1] at 16 kHz, aligned with the analysed signal.
@@ -119,6 +123,13 @@ def decode_all(jobs: list[tuple[Synthesizer, np.ndarray, int]], seed: int = 1) -
 
 def _bytes(part):
     return part.nbytes if isinstance(part, np.ndarray) else sum(map(_bytes, part))
+
+
+def softer(features: np.ndarray) -> np.ndarray:
+    """Features (F, 20) of a signal -> those of the same signal `HEADROOM` softer, but for digital silence."""
+    c0 = features[:, :1]  # sqrt(18) times the mean of log10 band energies, less 4
+    softened = np.maximum(c0 - np.float32(np.sqrt(BANDS) * HEADROOM / 10), np.minimum(c0, np.float32(QUIETEST)))
+    return np.concatenate([softened, features[:, 1:]], axis=1)
 
 
 def temperature(correlation: np.ndarray) -> np.ndarray:

@@ -166,6 +166,8 @@ def test_shipped_codecs_speak(name, librispeech):
         level = 10 * np.log10(np.mean(decoded**2) / np.mean(original**2))
         assert metrics.stoi(original, decoded) > 0.6 and abs(level) < 8.0, path
         assert np.mean(np.abs(decoded) > 0.99) < 0.01, path
+        loud = original / np.abs(original).max()
+        assert np.mean(np.abs(shipped.decode(shipped.encode(loud))[0]) > 0.99) < 0.01, path
 
 
 def test_a_person_s_adapter(codec_folder, speech, tmp_path):

@@ -7,7 +7,7 @@ from pcodec.backend import torch
 from pcodec.lpcnet import LPCNet, LPCNetConfig
 from pcodec.sampler import FLOOR
 from pcodec.samples import prepare
-from pcodec.synthesis import DELAY, Synthesizer, decode_all, step, temperature
+from pcodec.synthesis import DELAY, HEADROOM, Synthesizer, decode_all, softer, step, temperature
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def test_samples_are_drawn_from_the_network_s_distribution(model, analysed):
     CDF of the network's sharpened and floored distribution at the uniform number of that sample."""
     decoded = Synthesizer(model.arrays()).decode(analysed, seed=4)
     assert 0.001 < np.abs(decoded).max() < 0.99
+    analysed, decoded = softer(analysed), decoded / 10 ** (HEADROOM / 20)
     count = features.FRAME * len(analysed)
     uniforms = np.random.default_rng(4).random(count)
     lpc = features.lpc_from_cepstrum(analysed[:, :18]).astype(np.float64)
@@ -134,3 +135,14 @@ def test_refusals(model):
         Synthesizer(model.arrays()).decode(np.zeros((3, 19)))
     with pytest.raises(PcodecError, match="4 frames give 560 samples, 561"):
         Synthesizer(model.arrays()).decode(np.zeros((4, 20)), 561)
+
+
+def test_softer_features_are_those_of_a_softer_signal(speech):
+    """Planted truth: c0 falls as the analysis of the softer signal says, the rest and silence stay."""
+    signal = 0.9 * speech / np.abs(speech).max()
+    loud, soft = (features.analyze(gain * signal).features for gain in (1.0, 10 ** (-HEADROOM / 20)))
+    heard, expected = loud[:, 0] > 3, softer(loud)  # over the floor that is added to each band
+    assert heard.sum() > 50 and np.abs(expected[heard, 0] - soft[heard, 0]).max() < 0.1
+    assert np.array_equal(expected[:, 1:], loud[:, 1:])
+    silence = features.analyze(np.zeros(3200, np.float32)).features
+    assert np.array_equal(softer(silence), silence)
