@@ -137,12 +137,11 @@ def test_refusals(model):
         Synthesizer(model.arrays()).decode(np.zeros((4, 20)), 561)
 
 
-def test_softer_features_are_those_of_a_softer_signal(speech):
-    """Planted truth: c0 falls as the analysis of the softer signal says, the rest and silence stay."""
-    signal = 0.9 * speech / np.abs(speech).max()
-    loud, soft = (features.analyze(gain * signal).features for gain in (1.0, 10 ** (-HEADROOM / 20)))
-    heard, expected = loud[:, 0] > 3, softer(loud)  # over the floor that is added to each band
-    assert heard.sum() > 50 and np.abs(expected[heard, 0] - soft[heard, 0]).max() < 0.1
-    assert np.array_equal(expected[:, 1:], loud[:, 1:])
+def test_softer_features_are_those_of_a_softer_signal():
+    """Planted truth: c0 falls as the analysis of the softer noise says; the shape and silence stay."""
+    noise = np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)
+    loud, soft = (features.analyze(gain * noise).features for gain in (1.0, 10 ** (-HEADROOM / 20)))
+    np.testing.assert_allclose(softer(loud)[:, 0], soft[:, 0], atol=0.01)
+    assert np.array_equal(softer(loud)[:, 1:], loud[:, 1:])
     silence = features.analyze(np.zeros(3200, np.float32)).features
     assert np.array_equal(softer(silence), silence)
