@@ -28,7 +28,7 @@ from pcodec.weights import CONTEXT
 
 DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
 HEADROOM = 12.0  # dB by which the network works softer than what comes out: near full scale it bursts
-QUIETEST = -12.49  # c0 of digital silence, which cannot be made softer
+QUIETEST = -12.485  # c0 of digital silence, which cannot be made softer
 
 
 class State:
