@@ -89,7 +89,7 @@ class Synthesizer:
             temperature(seen[now, FEATURES["correlation"]]), uniforms, state.a, state.b, state.past, state.excitation,
         )  # fmt: skip
         state.features, state.inside = seen[-2 * CONTEXT :], inside[-2 * CONTEXT :]
-        return np.clip(out * (10 ** (HEADROOM / 20) / audio.SCALE), -1.0, 1.0).astype(np.float32)
+        return (np.clip(out * 10 ** (HEADROOM / 20), -32767, 32767) / audio.SCALE).astype(np.float32)
 
     def decode(self, features: np.ndarray, samples: int | None = None, seed: int = 1) -> np.ndarray:
         """Features (F, 20) of a whole signal -> samples in [-1, 1] at 16 kHz, aligned with the analysed signal.

@@ -17,7 +17,8 @@ def test_readme_figures_are_made_by_the_workflow():
     assert len(rows) >= 8
     for figure, word, path in rows:
         assert word == path and (ROOT / "notebooks" / f"{word}.ipynb").exists(), word
-        assert f'"{re.sub(r"-C[0-9]$", "-C{C}", figure)}"' in snakefile, figure
+        name = re.sub(r"-C[0-9]$", "-C{C}", figure).replace("SIMULATED_", "{PANEL}")
+        assert f'"{name}"' in snakefile, figure
 
 
 def test_every_dependency_says_why():
