@@ -246,6 +246,7 @@ def validation_loss(curves: pd.DataFrame):
     _, axes = plt.subplots(
         1, len(sizes), figsize=(4.6 * len(sizes), 3.6), sharey=True, squeeze=False, layout="constrained"
     )
+    tails = []
     for ax, units in zip(axes[0], sizes, strict=True):
         rows = curves[curves.units == units]
         personalized = rows[rows.system != "general"]
@@ -253,9 +254,10 @@ def validation_loss(curves: pd.DataFrame):
         sns.lineplot(rows, x="update", y="nats", hue="system", style="system", markers=True, errorbar=None, ax=ax)
         ax.axvline(branch, color="grey", linestyle=":")
         ax.set(title=f"GRU_A with {units} units", ylabel="validation loss (nats per sample)", xlabel="updates")
-        tail = rows[rows["update"] >= branch / 2].nats
-        margin = 0.1 * (tail.max() - tail.min())
-        ax.set_ylim(tail.min() - margin, tail.max() + margin)
+        tails.append(rows[rows["update"] >= branch / 2].nats)
+    tail = pd.concat(tails)
+    margin = 0.1 * (tail.max() - tail.min())
+    axes[0, 0].set_ylim(tail.min() - margin, tail.max() + margin)  # of all panels, which share the axis
     return axes[0]
 
 
