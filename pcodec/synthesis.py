@@ -7,7 +7,7 @@ GRUs, a distribution over 256 excitation codes, a draw from it, de-emphasis. `Sy
 Conventions: F frames of 160 samples; N units of GRU_A. Weights are rounded to float16. The same features and seed give
 the same samples, in one piece or in many. A frame's audio is centred in its analysis window and its conditioning looks
 two frames ahead: a stream is `DELAY` = 400 samples, 25 ms, late. The network hears of and makes a signal that is
-`HEADROOM` = 12 dB softer than the one that comes out. Notebook 08_synthesis.
+`HEADROOM` = 6 dB softer than the one that comes out. Notebook 08_synthesis.
 
 Contents: `Synthesizer`, `State`, `decode_all`, `softer`, `step`, `temperature`.
 """
@@ -27,7 +27,7 @@ from pcodec.vector import LANES
 from pcodec.weights import CONTEXT
 
 DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
-HEADROOM = 12.0  # dB by which the network works softer than what comes out: near full scale it bursts
+HEADROOM = 6.0  # dB by which the network works softer than what comes out: near full scale it bursts
 QUIETEST = -12.485  # c0 of digital silence, which cannot be made softer
 
 
