@@ -166,6 +166,8 @@ def _reading(path):
         raise PcodecError(f"{path}: {'is not a file' if Path(path).exists() else 'no such file'}")
     if Path(path).stat().st_size == 0:
         raise PcodecError(f"{path}: zero-length file")
+    if Path(path).suffix.lower() == ".raw":  # soundfile would ask for its rate
+        raise PcodecError(f"{path}: raw samples, not audio of known rate and format")
     try:
         with soundfile.SoundFile(path) as file:
             # A WAV header announces its bytes; programs that write into a pipe announce 0 or the largest number.
@@ -175,7 +177,7 @@ def _reading(path):
             if file.format == "OGG" and not _ends(path):
                 raise PcodecError(f"{path}: truncated: its last page is not the end of the stream")
             yield file
-    except (RuntimeError, TypeError) as error:  # soundfile's errors are RuntimeErrors, for .raw it wants a rate
+    except RuntimeError as error:  # soundfile's errors are RuntimeErrors
         raise PcodecError(f"{path}: truncated, damaged or not audio: {' '.join(str(error).split())}") from None
 
 

@@ -116,9 +116,9 @@ class Codec:
     def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
         blocks, heard = iter(blocks), []
-        if group is not None and group not in self.files:
-            raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
-        if group is None:
+        if group is not None:
+            self._check_group(group)
+        else:
             while sum(map(len, heard)) < LISTEN and (block := next(blocks, None)) is not None:
                 heard.append(block)
             group = self.group_of(np.concatenate([np.zeros(0, np.float32), *heard]))
@@ -156,10 +156,13 @@ class Codec:
         if self.C > 1 and stream.groups != self.C:
             raise PcodecError(f"coded for {stream.groups} speaker groups, this codec has {self.C}")
 
-    def _synthesizer(self, group):
-        file = self.files.get(group)
-        if file is None:
+    def _check_group(self, group):
+        if group not in self.files:
             raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
+
+    def _synthesizer(self, group):
+        self._check_group(group)
+        file = self.files[group]
         config, arrays, provenance = weights.read(file)
         if config.units != self.units:
             raise PcodecError(f"{file}: has {config.units} units, not {self.units}")

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from pcodec import PcodecError, audio, features, paths, threads, voiceprint
 
-VERSION = 1  # of the measures: what an older version found is not used
+VERSION = 2  # of the measures: what an older version found is not used
 SILENT = 1e-4  # root mean square in [-1, 1] under which a signal cannot be rated
 RANGE = 60.0  # dB under a spectrum's peak at which log spectra are cut off
 RESOLUTIONS = ((512, 50), (1024, 120), (2048, 240))  # samples of window and hop (Yamamoto et al. 2020)
@@ -89,11 +89,14 @@ def stft_distance(reference: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def pitch_error(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """Share of the frames voiced in both whose pitch, as LPCNet finds it, differs by over 20 % (gross pitch error)."""
+    """Share of the frames voiced in both whose pitch, as LPCNet finds it, differs by over 20 % (gross pitch error).
+
+    Without such frames it is 1 if the reference has voiced ones, otherwise there is nothing to get wrong and it is 0.
+    """
     (lags, voiced), (others, also) = _pitch(reference), _pitch(decoded)
     both = voiced & also
     if not both.any():
-        return 1.0
+        return float(voiced.any())
     return float((np.abs(lags[both] / others[both] - 1.0) > GROSS).mean())
 
 

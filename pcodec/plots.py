@@ -270,7 +270,7 @@ def gains(table: pd.DataFrame, ax=None):
     table = table.reset_index(drop=True)
     names = [f"{row.units} units, C = {row.C}: {row.comparison}" for row in table.itertuples()]
     for row in table.itertuples():
-        _interval(ax, row.difference, row.Index, row, COMPARISON_COLOURS.get(row.comparison, "grey"), horizontal=True)
+        _interval(ax, row.Index, row.difference, row, COMPARISON_COLOURS.get(row.comparison, "grey"), horizontal=True)
     ax.axvline(0, color="grey", linestyle=":")
     ax.set(yticks=range(len(table)), yticklabels=names, xlabel="difference of losses (nats per sample), 95 % interval")
     ax.invert_yaxis()
@@ -353,10 +353,11 @@ def personalization(table: pd.DataFrame, ax=None):
     return ax
 
 
-def _interval(ax, x, y, row, colour, horizontal=False):
-    """One point with the error bar of a table's row."""
-    bar = {"xerr" if horizontal else "yerr": [[row.difference - row.low], [row.high - row.difference]]}
-    ax.errorbar(x, y, **bar, fmt="o", capsize=3, color=colour)
+def _interval(ax, place, value, row, colour, horizontal=False, marker="o"):
+    """A value with the interval `low` to `high` of a table's row, at a place on the other axis."""
+    reach = [[value - row.low], [row.high - value]]
+    x, y = (value, place) if horizontal else (place, value)
+    ax.errorbar(x, y, **{"xerr" if horizontal else "yerr": reach}, fmt=marker, capsize=3, color=colour)
 
 
 def spectrograms(signals: dict[str, np.ndarray], rate: int = 16000):
@@ -408,8 +409,7 @@ def objective(summary: pd.DataFrame):
     for number, (ax, measure) in enumerate(zip(axes, measures, strict=True)):
         rows = summary[summary.measure == measure].reset_index(drop=True)
         for i, row in rows.iterrows():
-            reach = [[row["mean"] - row.low], [row.high - row["mean"]]]
-            ax.errorbar(row["mean"], i, xerr=reach, fmt="o", capsize=3, color=_system_colour(row.system))
+            _interval(ax, i, row["mean"], row, _system_colour(row.system), horizontal=True)
         ax.set(yticks=range(len(rows)), xlabel=measure)
         ax.set_yticklabels(rows.system if number % 4 == 0 else [])
         ax.invert_yaxis()
@@ -426,7 +426,7 @@ def objective_paired(table: pd.DataFrame):
     for number, (ax, measure) in enumerate(zip(axes, measures, strict=True)):
         rows = table[table.measure == measure].reset_index(drop=True)
         for i, row in rows.iterrows():
-            _interval(ax, row.difference, i, row, _system_colour(row["first"]), horizontal=True)
+            _interval(ax, i, row.difference, row, _system_colour(row["first"]), horizontal=True)
         ax.axvline(0, color="grey", linewidth=0.8)
         ax.set(yticks=range(len(rows)), xlabel=measure)
         ax.set_yticklabels(rows["first"] + " − " + rows.second if number % 4 == 0 else [])
@@ -442,8 +442,7 @@ def rate_quality(summary: pd.DataFrame):
     axes = _panels(len(measures), 4, 3.0)
     for ax, measure in zip(axes, measures, strict=True):
         for _, row in summary[summary.measure == measure].iterrows():
-            reach = [[row["mean"] - row.low], [row.high - row["mean"]]]
-            ax.errorbar(row.kbps, row["mean"], yerr=reach, fmt="o", capsize=3, color=_system_colour(row.system))
+            _interval(ax, row.kbps, row["mean"], row, _system_colour(row.system))
             if row.system.split()[0] not in SYSTEM_COLOURS:
                 ax.annotate(" " + row.system, (row.kbps, row["mean"]), fontsize=7)
         ax.set(xlabel="kb/s", ylabel=measure)
@@ -473,8 +472,7 @@ def mushra(summary: pd.DataFrame, watermark: str = "", ax=None):
     for i, row in summary.iterrows():
         kind = row.condition.split()[0]
         colour, marker = SYSTEM_COLOURS.get(kind, "dimgrey"), {"general": "D", "personalized": "o"}.get(kind, "s")
-        reach = [[row.listener_mean - row.low], [row.high - row.listener_mean]]
-        ax.errorbar(i, row.listener_mean, yerr=reach, fmt=marker, capsize=4, color=colour)
+        _interval(ax, i, row.listener_mean, row, colour, marker=marker)
     ax.set(xticks=range(len(summary)), ylim=(0, 102), ylabel="MUSHRA score")
     ax.set_xticklabels(summary.condition, rotation=25, ha="right")
     ax.set_title(f"{summary.listeners.max()} listeners, 95 % intervals", fontsize="small")
@@ -511,10 +509,7 @@ def quality_complexity(table: pd.DataFrame):
     for ax, measure in zip(axes, measures, strict=True):
         for _, row in table[table.measure == measure].iterrows():
             shift = 1.0 + 0.02 * (row.C - 1)  # side by side where the costs are equal
-            reach = [[row["mean"] - row.low], [row.high - row["mean"]]]
-            ax.errorbar(
-                row.gflops * shift, row["mean"], yerr=reach, fmt="o", capsize=3, color=_system_colour(row.system)
-            )
+            _interval(ax, row.gflops * shift, row["mean"], row, _system_colour(row.system))
             ax.annotate(f" C = {row.C}" if row.C > 1 else " general", (row.gflops * shift, row["mean"]), fontsize=7)
         ax.set(xlabel="10⁹ operations per second, dense", ylabel=measure)
     return axes

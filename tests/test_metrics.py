@@ -69,6 +69,7 @@ def test_planted_pitch():
     assert metrics.pitch_error(low, near) < 0.05 < 0.9 < metrics.pitch_error(low, high)
     assert metrics.voicing_error(low, high) < 0.05 < 0.9 < metrics.voicing_error(low, noise)
     assert metrics.pitch_error(low, noise) > 0.5
+    assert metrics.pitch_error(noise, noise) == 0.0
 
 
 def test_table_in_table_out(tmp_path, speech, monkeypatch):
