@@ -113,19 +113,24 @@ def _squashed(layer, x, y):
 
 
 @compiled()
-def _condition(network, window, inside, f):
-    """Features (5, 20) around a frame -> its conditioning, into f (128,). What is not `inside` the signal is zeros."""
+def _convolve(network, window, inside, y):
+    """Features (3, 20) around a frame -> y, its first convolution. What is not `inside` the signal is zeros."""
     width, columns = network.pitch.shape[1], window.shape[1]
-    seen = np.zeros((5, columns + width), np.float32)
-    for j in range(5):
+    y[:] = np.float32(0.0)
+    if not inside[1]:
+        return
+    seen = np.zeros((3, columns + width), np.float32)
+    for j in range(3):
         if inside[j]:
             lag = np.int64(np.float32(0.1) + np.float32(50.0) * window[j, PITCH] + np.float32(100.0))
             seen[j, :columns] = window[j]
             seen[j, columns:] = network.pitch[min(max(lag, LAG_MIN + 1), LAG_MAX - 1)]
-    first = np.zeros((3, len(network.conv1[1])), np.float32)
-    for j in range(3):
-        if inside[j + 1]:
-            _squashed(network.conv1, seen[j : j + 3].ravel(), first[j])
+    _squashed(network.conv1, seen.ravel(), y)
+
+
+@compiled()
+def _condition(network, first, f):
+    """First convolutions (3, 128) around a frame -> its conditioning, into f (128,)."""
     second, third = np.empty_like(f), np.empty_like(f)
     _squashed(network.conv2, first.ravel(), second)
     _squashed(network.dense1, second, third)
@@ -203,6 +208,7 @@ def _draw(logits, sums, sharpness, uniform):
 class Scratch(NamedTuple):
     """What is computed once per frame, and buffers of `_logits`."""
 
+    first: np.ndarray  # (3, 128), first convolutions of the frame before, this and the next one
     f: np.ndarray
     a_of_frame: np.ndarray
     b_of_frame: np.ndarray
@@ -216,11 +222,15 @@ class Scratch(NamedTuple):
 
 
 @compiled()
-def _scratch(network, units, units_b):
+def _scratch(network, units, units_b, seen, inside):
     def floats(n):
         return np.empty(n, np.float32)
 
+    first = np.zeros((3, len(network.conv1[1])), np.float32)
+    for j in range(2):  # of what the first frame is the frame after
+        _convolve(network, seen[j : j + 3], inside[j : j + 3], first[j + 1])
     return Scratch(
+        first,
         floats(len(network.dense2[1])),
         floats(3 * units),
         floats(3 * units_b),
@@ -236,9 +246,13 @@ def _scratch(network, units, units_b):
 
 @compiled()
 def _begin_frame(network, window, inside, scratch):
-    _condition(network, window, inside, scratch.f)
-    _through(network.a_from_f, scratch.f, scratch.a_of_frame)
-    _through(network.b_from_f, scratch.f, scratch.b_of_frame)
+    """The next frame, with features (5, 20) around it."""
+    scratch.first[:2] = scratch.first[1:]
+    _convolve(network, window[2:], inside[2:], scratch.first[2])
+    if inside[CONTEXT]:
+        _condition(network, scratch.first, scratch.f)
+        _through(network.a_from_f, scratch.f, scratch.a_of_frame)
+        _through(network.b_from_f, scratch.f, scratch.b_of_frame)
 
 
 @compiled()
@@ -249,11 +263,11 @@ def samples(network, seen, inside, lpc, sharpness, uniforms, a, b, past, excitat
     (F, 160) belong to the frames in the middle; states a and b, `past` (17,) and `excitation` (1,) change in place.
     """
     out = np.zeros(uniforms.shape)
-    scratch = _scratch(network, len(a), len(b))
+    scratch = _scratch(network, len(a), len(b), seen, inside)
     for k in range(len(uniforms)):
+        _begin_frame(network, seen[k : k + 5], inside[k : k + 5], scratch)
         if not inside[k + CONTEXT]:
             continue
-        _begin_frame(network, seen[k : k + 5], inside[k : k + 5], scratch)
         for t in range(FRAME):
             prediction = 0.0
             for i in range(ORDER):
@@ -273,7 +287,7 @@ def samples(network, seen, inside, lpc, sharpness, uniforms, a, b, past, excitat
 def forced_logits(network, seen, inside, codes, a, b):
     """Logits (160 F, 256) when the past was `codes` (160 F, 3), signal, prediction, excitation; else as `samples`."""
     out = np.empty((len(codes), LEVELS), np.float32)
-    scratch = _scratch(network, len(a), len(b))
+    scratch = _scratch(network, len(a), len(b), seen, inside)
     for t in range(len(codes)):
         k = t // FRAME
         if t % FRAME == 0:

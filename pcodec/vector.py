@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 16  # rows of a strip, numbers in a register
-CHAINS = 4  # sums that grow side by side: one alone would wait for itself
+CHAINS = 3  # sums that grow side by side: one alone would wait for itself
 POLYNOMIAL = np.polynomial.Chebyshev.interpolate(np.exp2, 6, [0.0, 1.0]).convert(kind=np.polynomial.Polynomial).coef
 C0, C1, C2, C3, C4, C5, C6 = map(np.float32, POLYNOMIAL)
 compiled = functools.partial(numba.njit, cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -92,7 +92,7 @@ def _add_product(typing_context, weights, columns, starts, x, out):
             with cgutils.for_range_slice(builder, begin, end, size(CHAINS), size) as (first, _):
                 for chain, one in enumerate(sums):
                     block = builder.add(first, size(chain))
-                    w = _widened(builder, builder.load(vector(weights, block, halves), align=2))
+                    w = _widened(context, builder, builder.load(vector(weights, block, halves), align=2))
                     value = builder.load(builder.gep(x, [index(columns, block)]))
                     value = builder.insert_element(nothing, value, ir.IntType(32)(0))
                     product = builder.fmul(w, builder.shuffle_vector(value, nothing, zeros), flags=("contract",))
@@ -106,16 +106,25 @@ def _add_product(typing_context, weights, columns, starts, x, out):
     return types.void(weights, columns, starts, x, out), generate
 
 
-def _widened(builder, halves):
-    """Float16 bits -> float32, exactly: the fields are moved, then the smaller exponent bias is made up for."""
+def _widened(context, builder, halves):
+    """Float16 bits -> float32, exactly."""
     floats, words = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
+    if _converts(context):
+        return builder.fpext(builder.bitcast(halves, ir.VectorType(ir.HalfType(), LANES)), floats)
 
     def constant(value):
         return ir.Constant(words, [value] * LANES)
 
+    # The fields are moved, then the smaller exponent bias is made up for.
     bits = builder.sext(halves, words)  # copies the sign all the way up
     bits = builder.and_(builder.shl(bits, constant(13)), constant(0x8FFFE000 - 2**32))
     return builder.fmul(builder.bitcast(bits, floats), ir.Constant(floats, [2.0**112] * LANES))
+
+
+def _converts(context):
+    """Whether the machine has an instruction for it; without one LLVM would call a function that may not be there."""
+    machine, _, features = context.codegen().magic_tuple()
+    return machine.startswith(("aarch64", "arm64")) or "+f16c" in features.split(",")
 
 
 @intrinsic

@@ -63,10 +63,12 @@ def test_runs_without_wide_vectors(tmp_path):
     code = """
 import numpy as np
 from pcodec import vector
-weights = np.arange(64.0).reshape(16, 4)
-out = np.ones(16, np.float32)
-vector.add_product(vector.pack(weights), np.array([1, 2, 3, 4], np.float32), out)
-assert np.array_equal(out, 1 + weights @ [1, 2, 3, 4])
+weights = np.arange(-32.0, 32.0).reshape(16, 4)
+weights[:4] = 0
+weights[:4, 0] = 6e-8, -1e-5, 65504, 1 + 2**-10  # subnormal, largest, finest: converted without an instruction for it
+out = np.zeros(16, np.float32)
+vector.add_product(vector.pack(weights), np.array([1, 2, 4, 8], np.float32), out)
+assert np.array_equal(out, np.float32(weights.astype(np.float16) @ np.float32([1, 2, 4, 8]))), out
 """
     plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | plain, timeout=120)
