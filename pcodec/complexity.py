@@ -34,8 +34,7 @@ def count(units: int, density: float = 1.0, units_b: int = 16) -> dict[str, floa
 def parts(units: int, density: float = 1.0, units_b: int = 16) -> pd.DataFrame:
     """Every part of the decoder: part, weights and operations (per sample), gflops, counted_by_lpcnet.
 
-    The network at frame rate is spread over the 160 samples of a frame, every layer counted once a frame (the sample
-    loop here computes the first one three times, 800 operations a sample more).
+    The network at frame rate is spread over the 160 samples of a frame.
     """
     config = LPCNetConfig(units, units_b)
     width = config.conditioning
