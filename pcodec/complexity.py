@@ -12,7 +12,7 @@ Contents: `count`, `parts`, `saving`.
 
 import pandas as pd
 
-from pcodec import audio
+from pcodec import PcodecError, audio
 from pcodec.cepstrum import FRAME, ORDER
 from pcodec.weights import LEVELS, LPCNetConfig
 
@@ -36,6 +36,8 @@ def parts(units: int, density: float = 1.0, units_b: int = 16) -> pd.DataFrame:
 
     The network at frame rate is spread over the 160 samples of a frame.
     """
+    if not 0 < density <= 1:
+        raise PcodecError(f"a density is over 0 and at most 1, got {density}")
     config = LPCNetConfig(units, units_b)
     width = config.conditioning
     frame = TAPS * (config.features + config.pitch_embedding) * width + (TAPS + 2) * width**2

@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 from pcodec import PcodecError, audio, features, paths, threads, voiceprint
 
-VERSION = 2  # of the measures: what an older version found is not used
+VERSION = 3  # of the measures: what an older version found is not used
+SHORTEST = 0.75  # s that can be rated: ViSQOL needs 0.7, STOI 0.4 of them not silent
 SILENT = 1e-4  # root mean square in [-1, 1] under which a signal cannot be rated
 RANGE = 60.0  # dB under a spectrum's peak at which log spectra are cut off
 RESOLUTIONS = ((512, 50), (1024, 120), (2048, 240))  # samples of window and hop (Yamamoto et al. 2020)
@@ -36,9 +37,11 @@ GROSS = 0.2  # relative pitch difference that is an error, not a deviation
 
 
 def validate(reference: np.ndarray, decoded: np.ndarray) -> None:
-    """Raise `PcodecError` unless both are audible signals of one length."""
+    """Raise `PcodecError` unless both are audible signals of one length, `SHORTEST` or longer."""
     if reference.shape != decoded.shape or reference.ndim != 1:
         raise PcodecError(f"reference and decoded differ in length: {reference.shape} and {decoded.shape}")
+    if len(reference) < SHORTEST * audio.RATE:
+        raise PcodecError(f"{len(reference) / audio.RATE:.2f} s are too short to be rated, it takes {SHORTEST} s")
     for name, signal in (("reference", reference), ("decoded", decoded)):
         if not np.sqrt(np.mean(np.square(signal, dtype=np.float64))) > SILENT:
             raise PcodecError(f"the {name} signal is silent")
@@ -89,15 +92,15 @@ def stft_distance(reference: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def pitch_error(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """Share of the frames voiced in both whose pitch, as LPCNet finds it, differs by over 20 % (gross pitch error).
+    """Share of the reference's voiced frames in which the decoded pitch, as LPCNet finds it, differs by over 20 %.
 
-    Without such frames it is 1 if the reference has voiced ones, otherwise there is nothing to get wrong and it is 0.
+    Gross pitch error, but a frame that has lost its voicing counts by the pitch that is found in it. 0 if the reference
+    has no voiced frame.
     """
-    (lags, voiced), (others, also) = _pitch(reference), _pitch(decoded)
-    both = voiced & also
-    if not both.any():
-        return float(voiced.any())
-    return float((np.abs(lags[both] / others[both] - 1.0) > GROSS).mean())
+    (lags, voiced), (others, _) = _pitch(reference), _pitch(decoded)
+    if not voiced.any():
+        return 0.0
+    return float((np.abs(lags[voiced] / others[voiced] - 1.0) > GROSS).mean())
 
 
 def voicing_error(reference: np.ndarray, decoded: np.ndarray) -> float:
@@ -134,7 +137,7 @@ class Measure(NamedTuple):
 
 MEASURES = {
     "PESQ-WB": Measure(
-        pesq_wideband, "higher", "1.04 to 4.64 MOS-LQO", "ITU-T P.862.2, package pesq",
+        pesq_wideband, "higher", "1.0 to 4.64 MOS-LQO", "ITU-T P.862.2, package pesq",
         "Compares fine spectra: near its floor for vocoders, so of no use against waveform codecs.",
     ),
     "STOI": Measure(
@@ -146,7 +149,7 @@ MEASURES = {
         "As STOI, all bands together: also hears smeared spectra. Both need alignment within some ms.",
     ),
     "LSD": Measure(
-        log_spectral_distance, "lower", "0 to 60 dB", "log-spectral distance, 32 ms, 60 dB deep",
+        log_spectral_distance, "lower", "0 dB and up", "log-spectral distance, 32 ms, 60 dB deep",
         "Punishes other harmonics and noise of the right envelope alike: high for any vocoder.",
     ),
     "mel distance": Measure(
@@ -159,7 +162,7 @@ MEASURES = {
     ),
     "pitch error": Measure(
         pitch_error, "lower", "0 to 1", "gross pitch error, 20 %, with this project's pitch search",
-        "Whether the melody is right where both are voiced; a hoarse decoder has few such frames.",
+        "Whether the melody is right where the input is voiced: hears octaves, and hoarseness that hides the pitch.",
     ),
     "voicing error": Measure(
         voicing_error, "lower", "0 to 1", "pitch correlation over 0.6 in one signal only",
@@ -195,6 +198,9 @@ def evaluate(table: pd.DataFrame, measures: tuple[str, ...] | None = None) -> pd
     found in the cache by the files' content: killed, it continues. Raises `PcodecError` naming the file and system that
     cannot be rated.
     """
+    missing = [name for name in ("utterance", "speaker", "system", "reference", "decoded") if name not in table]
+    if missing:
+        raise PcodecError(f"the table of files to rate has no column {', '.join(missing)}")
     measures = list(measures or available())
     unknown = [name for name in measures if name not in MEASURES]
     if unknown:
@@ -207,7 +213,7 @@ def evaluate(table: pd.DataFrame, measures: tuple[str, ...] | None = None) -> pd
     with _pool(workers) as mapped, tqdm(total=len(jobs), desc="measures", mininterval=2) as bar:
         for row, (values, error) in zip(table.itertuples(), mapped(_rate, jobs), strict=True):
             if error:
-                raise PcodecError(f"{row.decoded} ({row.system}): {error}")
+                raise PcodecError(f"{row.system}, utterance {row.utterance}: {error}")
             rows += [(row.utterance, row.speaker, row.system, name, values[name]) for name in measures]
             bar.update()
     return pd.DataFrame(rows, columns=["utterance", "speaker", "system", "measure", "value"])
@@ -220,7 +226,9 @@ def interval(values: np.ndarray, speakers: np.ndarray, draws: int = 2000, seed: 
     """
     if len(values) == 0 or len(values) != len(speakers):
         raise PcodecError(f"{len(values)} values of {len(speakers)} utterances")
-    by_speaker = [np.asarray(values, dtype=float)[np.asarray(speakers) == name] for name in sorted(set(speakers))]
+    by_speaker = [
+        np.asarray(values, dtype=float)[np.asarray(speakers) == name] for name in sorted(set(speakers), key=str)
+    ]
     if not np.isfinite(np.concatenate(by_speaker)).all():
         raise PcodecError("a value is not a number")
     rng = np.random.default_rng(seed)
@@ -234,6 +242,9 @@ def paired(values: pd.DataFrame, pairs: list[tuple[str, str]], seed: int = 1) ->
     Table: measure, first, second, better, speakers, utterances, difference, low, high.
     """
     rows = []
+    twice = values[values.duplicated(["measure", "speaker", "utterance", "system"])]
+    if len(twice):
+        raise PcodecError(f"{twice.system.iloc[0]}, utterance {twice.utterance.iloc[0]}: rated twice")
     for measure, part in values.groupby("measure", sort=False):
         by_system = part.pivot(index=["speaker", "utterance"], columns="system", values="value")
         for first, second in pairs:
@@ -269,10 +280,13 @@ class _pool:
 
 
 def _rate(job):
-    """(values by name, None), or (what was found, message). Values are kept in the cache."""
+    """(values by name, None), or (nothing, message). Values are kept in the cache."""
     reference_file, decoded_file, measures = job
     try:
         reference, decoded = audio.read(reference_file), audio.read(decoded_file)
+    except PcodecError as error:
+        return {}, str(error)
+    try:
         validate(reference, decoded)
         key = hashlib.sha256(reference.tobytes() + decoded.tobytes()).hexdigest()[:32]
         file = paths.cache(f"measures-v{VERSION}") / key[:2] / f"{key}.json"
@@ -283,7 +297,7 @@ def _rate(job):
                 with paths.replacing(file) as temporary:
                     temporary.write_text(json.dumps(values))
     except PcodecError as error:
-        return {}, str(error)
+        return {}, f"{decoded_file}: {error}"
     return values, None
 
 

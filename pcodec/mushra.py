@@ -2,16 +2,18 @@
 
 Task: from the result files of webMUSHRA, or of `pcodec.stimuli`'s test page, to the statements of a paper. Screening
 and quartiles are those of ITU-R BS.1534-3; ratings of one listener, and of one item, are not independent, so intervals
-and tests work on listeners' means, and a mixed model has both as random effects.
+and tests work on listeners' means, and a mixed model has both as random effects. Two conditions are compared on the
+trials (a listener and an item) that have both.
 
 Conventions: a table of ratings has the columns `COLUMNS`, one row for each score 0..100. The hidden reference is a
 condition called "reference"; the low and mid anchors, low-passed at 3.5 and 7 kHz, are "anchor35" and "anchor70", as
 webMUSHRA names them. p-values are two-sided. Notebook 10_mushra.
 
-Contents: `read_webmushra`, `validate`, `screen`, `summary`, `quartiles`, `compare`, `mixed_model`, `friedman`,
+Contents: `read_webmushra`, `validate`, `screen`, `summary`, `quartiles`, `compare`, `mixed_difference`, `friedman`,
 `equivalence`, `simulate`.
 """
 
+import csv
 import itertools
 import warnings
 from pathlib import Path
@@ -40,34 +42,61 @@ SIMULATED = "SIMULATED"  # the test's name of ratings that nobody gave
 
 
 def read_webmushra(
-    path: str | Path, names: dict[str, str] | None = None, training: tuple[str, ...] = ("training",)
+    path: str | Path | list, names: dict[str, str] | None = None, training: tuple[str, ...] = ("training",)
 ) -> pd.DataFrame:
-    """Ratings in a file of webMUSHRA's format, without blank lines, questionnaires and training pages.
+    """Ratings in files of webMUSHRA's format, without blank lines, questionnaires and training pages.
 
+    `path` is a file (of one listener, of many, or several joined one after the other), a folder of them, or a list.
     A questionnaire's columns may hold names and addresses and are not kept. `names` renames conditions, for files that
     call reference and anchors otherwise. Items whose name begins with one of `training`, in any case, are left out;
     `table.attrs["training"]` lists them. Raises `PcodecError` naming the file, and the column, line or score.
     """
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", encoding_errors="replace")
-    except FileNotFoundError:
-        raise PcodecError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise PcodecError(f"{path}: no table of ratings: {' '.join(str(error).split())}") from None
-    missing = [column for column in WEBMUSHRA if column not in raw and column != "rating_comment"]
-    if missing:
-        raise PcodecError(f"{path}: no column {', '.join(missing)}; it has {', '.join(raw.columns)}")
-    table = raw.reindex(columns=list(WEBMUSHRA), fill_value="").rename(columns=WEBMUSHRA)
-    table = table[(table != "").any(axis=1)]
-    scores = pd.to_numeric(table.score, errors="coerce")
-    wrong = table[~scores.between(0, 100)]
-    if len(wrong):
-        raise PcodecError(f"{path}: {_rating(wrong.iloc[0])}: score {wrong.score.iloc[0]!r} is not in 0..100")
+    if isinstance(path, list):
+        files = [Path(one) for one in path]
+    else:
+        files = sorted(Path(path).glob("*.csv")) if Path(path).is_dir() else [Path(path)]
+    if not files:
+        raise PcodecError(f"{path}: no .csv file of ratings")
+    table = pd.DataFrame([row for file in files for row in _rows(file)], columns=COLUMNS)
     trains = table.item.str.lower().str.startswith(tuple(word.lower() for word in training))
-    kept = table.assign(score=scores.astype(float), condition=table.condition.replace(names or {}))
-    kept = kept[~trains].reset_index(drop=True)
-    kept.attrs = {"file": str(path), "training": sorted(table.item[trains].unique())}
+    kept = table[~trains].reset_index(drop=True)
+    kept["condition"] = kept.condition.replace(names or {})
+    kept.attrs = {"file": ", ".join(map(str, files)), "training": sorted(table.item[trains].unique())}
     return kept
+
+
+def _rows(file):
+    """Ratings in one file: tuples in the order of `COLUMNS`."""
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as opened:
+            reader = csv.reader(opened)
+            header = next(reader, [])
+            lines = [(reader.line_num, fields) for fields in reader if any(fields) and fields != header]
+    except FileNotFoundError:
+        raise PcodecError(f"{file}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise PcodecError(f"{file}: not in UTF-8, save it so: {error.reason}") from None
+    except (OSError, csv.Error) as error:
+        raise PcodecError(f"{file}: no table of ratings: {error}") from None
+    missing = [name for name in WEBMUSHRA if name not in header and name != "rating_comment"]
+    if missing:
+        raise PcodecError(
+            f"{file}: no column {', '.join(missing)}; separated by commas it has {', '.join(header) or 'none'}"
+        )
+    found = []
+    for line, fields in lines:
+        if len(fields) < len(header) or any(fields[len(header) :]):
+            raise PcodecError(f"{file}: line {line} has {len(fields)} fields, the header {len(header)}")
+        row = dict(zip(header, fields, strict=False))
+        for name in ("session_uuid", "trial_id", "rating_stimulus"):
+            if not row[name]:
+                raise PcodecError(f"{file}: line {line}: no {name}")
+        score = pd.to_numeric(row["rating_score"], errors="coerce")
+        if not 0 <= score <= 100:
+            said = f"listener {row['session_uuid']}, item {row['trial_id']}, {row['rating_stimulus']}"
+            raise PcodecError(f"{file}: line {line}: {said}: score {row['rating_score']!r} is not in 0..100")
+        found.append(tuple(float(score) if name == "rating_score" else row.get(name, "") for name in WEBMUSHRA))
+    return found
 
 
 def validate(table: pd.DataFrame) -> None:
@@ -139,20 +168,24 @@ def screen(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a condition, best first: listeners, ratings, mean and std of the ratings; median, q1, q3 (`quartiles`).
+    """One row a condition, best first: listeners, items, ratings, mean and std of the ratings; median, q1, q3
+    (`quartiles`).
 
     listener_mean, low, high: mean of the listeners' means and its 95 % interval (Student's t over listeners), which is
     what to plot. ratings_low, ratings_high: the interval if all ratings were independent, narrower than what is known.
+    Means of conditions with different items do not compare; `compare` does. Raises `PcodecError` without ratings.
     """
+    if table.empty:
+        raise PcodecError("no ratings to summarise: no listener has stayed")
     rows = []
     for condition, part in table.groupby("condition"):
         means = part.groupby("listener").score.mean()
         median, q1, q3 = quartiles(part.score)
         rows.append(
-            (condition, len(means), len(part), part.score.mean(), part.score.std(), means.mean(), *_interval(means),
-             *_interval(part.score), median, q1, q3)
+            (condition, len(means), part["item"].nunique(), len(part), part.score.mean(), part.score.std(),
+             means.mean(), *_interval(means), *_interval(part.score), median, q1, q3)
         )  # fmt: skip
-    names = ["condition", "listeners", "ratings", "mean", "std", "listener_mean", "low", "high"]
+    names = ["condition", "listeners", "items", "ratings", "mean", "std", "listener_mean", "low", "high"]
     names += ["ratings_low", "ratings_high", "median", "q1", "q3"]
     return pd.DataFrame(rows, columns=names).sort_values("mean", ascending=False, ignore_index=True)
 
@@ -167,40 +200,35 @@ def quartiles(values) -> tuple[float, float, float]:
 def compare(
     table: pd.DataFrame, pairs: list[tuple[str, str]] | None = None, draws: int = 10_000, seed: int = 1
 ) -> pd.DataFrame:
-    """Differences of conditions, first less second, for `pairs` (default: all).
+    """Differences of conditions, first less second, for `pairs` (default: all), on the trials that have both.
 
-    Columns: difference, low, high (listeners' means, 95 %, Student's t); wilcoxon, holm, hochberg (signed-rank test on
-    listeners' means, and its p adjusted over these pairs); permutation (difference of the medians of listeners' means,
-    labels exchanged within listeners, `draws` times); mixed, mixed_low, mixed_high, mixed_p (`mixed_model`).
+    Columns: listeners, trials; difference, low, high (listeners' means, 95 %, Student's t); wilcoxon, holm, hochberg
+    (signed-rank test on listeners' means, and its p adjusted over these pairs); permutation (difference of the medians
+    of listeners' means, labels exchanged within listeners, `draws` times); mixed, mixed_low, mixed_high, mixed_p
+    (`mixed_difference`). Raises `PcodecError` naming a condition that is not there.
     """
-    means = _listener_means(table)
-    pairs = pairs or list(itertools.combinations(means.mean().sort_values(ascending=False).index, 2))
-    for name in {name for pair in pairs for name in pair} - set(means):
-        raise PcodecError(f"no condition {name!r}; there are {', '.join(means)}")
-    estimates, covariance = mixed_model(table)
+    by_mean = table.groupby("condition").score.mean().sort_values(ascending=False).index
     rng = np.random.default_rng(seed)
     rows = []
-    for first, second in pairs:
-        both = means[[first, second]].dropna()
-        difference = both[first] - both[second]
-        mixed = estimates[first] - estimates[second]
-        spread = np.sqrt(
-            covariance.loc[first, first] + covariance.loc[second, second] - 2 * covariance.loc[first, second]
-        )
-        reach = scipy.stats.norm.ppf(0.975) * spread
+    for first, second in pairs or list(itertools.combinations(by_mean, 2)):
+        both = _trials(table, first, second)
+        means = both.groupby("listener").mean()
+        difference = (means[first] - means[second]).round(9)  # what is equal must tie
+        mixed, mixed_low, mixed_high, mixed_p = mixed_difference(both[first] - both[second])
         rows.append(
             {
                 "first": first,
                 "second": second,
-                "listeners": len(both),
+                "listeners": len(means),
+                "trials": len(both),
                 "difference": difference.mean(),
                 **dict(zip(("low", "high"), _interval(difference), strict=True)),
                 "wilcoxon": scipy.stats.wilcoxon(difference).pvalue if difference.any() else 1.0,
-                "permutation": _permutation(both[first].to_numpy(), both[second].to_numpy(), draws, rng),
+                "permutation": _permutation(means[first].to_numpy(), means[second].to_numpy(), draws, rng),
                 "mixed": mixed,
-                "mixed_low": mixed - reach,
-                "mixed_high": mixed + reach,
-                "mixed_p": 2 * scipy.stats.norm.sf(abs(mixed) / spread),
+                "mixed_low": mixed_low,
+                "mixed_high": mixed_high,
+                "mixed_p": mixed_p,
             }
         )
     from statsmodels.stats.multitest import multipletests
@@ -211,36 +239,44 @@ def compare(
     return found
 
 
-def mixed_model(table: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    """score ~ condition, with listener and item as crossed random effects: means of the conditions, their covariance.
+def mixed_difference(differences: pd.Series) -> tuple[float, float, float, float]:
+    """Mean of paired differences, with 95 % interval and p; listener and item are crossed random effects.
 
-    Restricted maximum likelihood by statsmodels. That listeners differ in their taste of a condition is noise to this
-    model: its intervals of differences are narrower than those over listeners. Raises `PcodecError` if it does not
-    converge.
+    `differences` is indexed by listener and item. That listeners differ in their taste of a condition, and that items
+    suit it more or less, widens the interval: the statement is about other listeners and other items. Restricted
+    maximum likelihood by statsmodels; Student's t with one degree of freedom less than there are listeners or items,
+    whichever are fewer. Raises `PcodecError` if it does not converge.
     """
     import statsmodels.api
 
-    conditions = sorted(table.condition.unique())
-    fixed = pd.get_dummies(table.condition).reindex(columns=conditions).astype(float)
-    random = {name: pd.get_dummies(table[name]).astype(float) for name in ("listener", "item")}
+    if np.ptp(differences) == 0:
+        same = float(differences.iloc[0])
+        return same, same, same, float(same == 0)
+    effects = {name: differences.index.get_level_values(name) for name in ("listener", "item")}
+    columns = [pd.get_dummies(effect).astype(float) for effect in effects.values()]
     components = statsmodels.regression.mixed_linear_model.VCSpec(
-        list(random), [[list(part)] for part in random.values()], [[part.to_numpy()] for part in random.values()]
+        list(effects), [[list(part)] for part in columns], [[part.to_numpy()] for part in columns]
     )
+    ones = np.ones(len(differences))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence is asked for below
-        model = statsmodels.api.MixedLM(table.score, fixed, np.ones(len(table)), exog_vc=components)
+        model = statsmodels.api.MixedLM(differences.to_numpy(), ones[:, None], ones, exog_vc=components)
         result = model.fit(method=["lbfgs", "bfgs", "powell"])
     if not result.converged:
         raise PcodecError("the mixed model of the ratings does not converge")
-    covariance = result.cov_params().loc[conditions, conditions]
-    return result.fe_params, covariance
+    mean, error = float(result.fe_params[0]), float(result.bse_fe[0])
+    freedom = min(effect.nunique() for effect in effects.values()) - 1
+    reach = scipy.stats.t.ppf(0.975, freedom) * error
+    return mean, mean - reach, mean + reach, float(2 * scipy.stats.t.sf(abs(mean) / error, freedom))
 
 
 def friedman(table: pd.DataFrame) -> tuple[float, float]:
-    """Friedman's test on the listeners' means of all conditions: (chi-squared, p)."""
-    means = _listener_means(table).dropna()
+    """Friedman's test on the listeners' means over the trials that have all conditions: (chi-squared, p)."""
+    means = _trials(table, *table.condition.unique()).groupby("listener").mean().round(9)
     if means.shape[1] < 3 or len(means) < 2:
         raise PcodecError(f"Friedman's test needs 3 conditions and 2 listeners, got {means.shape[1]} and {len(means)}")
+    if not np.ptp(means.to_numpy(), axis=1).any():  # nobody told anything apart
+        return 0.0, 1.0
     found = scipy.stats.friedmanchisquare(*means.to_numpy().T)
     return float(found.statistic), float(found.pvalue)
 
@@ -252,15 +288,15 @@ def equivalence(table: pd.DataFrame, first: str, second: str, margin: float) -> 
     does, at the level of 5 %. Series: difference, low90, high90, margin, p, equivalent, overlap (of the conditions' own
     95 % intervals, the paper's statement).
     """
-    if margin <= 0:
-        raise PcodecError(f"the margin must be positive, got {margin}")
-    means = _listener_means(table)
-    difference = (means[first] - means[second]).dropna()
+    if not 0 < margin < 100:
+        raise PcodecError(f"the margin must be between 0 and 100 points, got {margin}")
+    means = _trials(table, first, second).groupby("listener").mean()
+    difference = means[first] - means[second]
     low, high = _interval(difference, 0.90)
     error = difference.std() / np.sqrt(len(difference))
     room = margin - abs(difference.mean())
     p = float(scipy.stats.t.sf(room / error if error else np.inf * np.sign(room), len(difference) - 1))
-    own = [_interval(means[name].dropna()) for name in (first, second)]
+    own = [_interval(means[name]) for name in (first, second)]
     overlap = max(own[0][0], own[1][0]) <= min(own[0][1], own[1][1])
     return pd.Series(
         {
@@ -290,9 +326,19 @@ def simulate(means: dict[str, float], items: list[str], listeners: int = 20, see
     return table.assign(test=SIMULATED, time="", comment="")[COLUMNS]
 
 
-def _listener_means(table):
-    """(listeners, conditions)"""
-    return table.pivot_table(index="listener", columns="condition", values="score", aggfunc="mean")
+def _trials(table, *conditions):
+    """Scores of the trials that have all `conditions`: (trials, conditions), indexed by listener and item."""
+    there = table.condition.unique()
+    for name in conditions:
+        if name not in there:
+            raise PcodecError(f"no condition {name!r}; there are {', '.join(there)}")
+    if len(set(conditions)) < len(conditions):
+        raise PcodecError(f"nothing to compare: {' and '.join(conditions)}")
+    wide = table.pivot_table(index=["listener", "item"], columns="condition", values="score", aggfunc="mean")
+    both = wide[list(conditions)].dropna()
+    if both.empty:
+        raise PcodecError(f"no listener has rated an item with all of {', '.join(conditions)}")
+    return both
 
 
 def _interval(values, level=0.95):

@@ -8,7 +8,8 @@ Groups are colours, genders are markers, sizes are line styles, in every figure 
 Contents: `corpus`, `features`, `lpc_envelopes`, `bit_allocation`, `quantization`, `decoded_features`,
 `bit_sensitivity`, `rate`, `embedding_training`, `scores`, `projection`, `groups`, `groups_number`,
 `groups_seconds`, `groups_running`, `validation_loss`, `gains`, `mismatch`, `capacity`, `study`,
-`personalization`, `excitation`, `waveforms`, `spectrograms`, `objective`.
+`personalization`, `excitation`, `waveforms`, `spectrograms`, `objective`, `objective_paired`, `rate_quality`,
+`mushra`, `complexity`, `quality_complexity`.
 """
 
 import matplotlib.pyplot as plt
@@ -16,10 +17,12 @@ import numpy as np
 import pandas as pd
 import scipy.signal
 import seaborn as sns
+from matplotlib.lines import Line2D
 
 MARKERS = {"F": "o", "M": "^", "": "s"}
 GENDERS = {"F": "female", "M": "male", "": "unknown"}
 SYSTEM_COLOURS = {"general": "tab:blue", "personalized": "tab:orange"}
+SYSTEM_MARKERS = "osD^vP*X<>"
 
 
 def group_colour(group: int) -> str:
@@ -403,16 +406,17 @@ def waveforms(signals: dict[str, np.ndarray], start: float, seconds: float, rate
 
 
 def objective(summary: pd.DataFrame):
-    """Means and intervals, a panel per measure. Table: measure, system, mean, low, high."""
+    """Means and intervals, a panel per measure. Table: measure, better, system, mean, low, high."""
     measures = list(summary.measure.unique())
     axes = _panels(len(measures), 4, 3.4)
     for number, (ax, measure) in enumerate(zip(axes, measures, strict=True)):
         rows = summary[summary.measure == measure].reset_index(drop=True)
         for i, row in rows.iterrows():
             _interval(ax, i, row["mean"], row, _system_colour(row.system), horizontal=True)
-        ax.set(yticks=range(len(rows)), xlabel=measure)
+        ax.set(yticks=range(len(rows)), xlabel=f"{measure} ({rows.better.iloc[0]} is better)")
         ax.set_yticklabels(rows.system if number % 4 == 0 else [])
         ax.invert_yaxis()
+        ax.locator_params(axis="x", nbins=5)
     return axes
 
 
@@ -431,21 +435,39 @@ def objective_paired(table: pd.DataFrame):
         ax.set(yticks=range(len(rows)), xlabel=measure)
         ax.set_yticklabels(rows["first"] + " − " + rows.second if number % 4 == 0 else [])
         ax.invert_yaxis()
+        ax.locator_params(axis="x", nbins=4)
         if rows.better.iloc[0] == "lower":
             ax.invert_xaxis()
+    axes[0].figure.supxlabel(
+        "right of the line the first system is better (axes of errors and distances run backwards)"
+    )
     return axes
 
 
 def rate_quality(summary: pd.DataFrame):
-    """A measure against kb/s, a panel per measure. Table: measure, system, kbps, mean, low, high."""
-    measures = list(summary.measure.unique())
+    """A measure against kb/s, a panel per measure. Table: measure, better, system, kbps, mean, low, high."""
+    return _against(summary, "kbps", "kb/s")
+
+
+def _against(table, column, label):
+    """A measure against a column, a panel per measure; systems at one place are set side by side."""
+    measures, systems = list(table.measure.unique()), list(table.system.unique())
+    marks = {
+        name: (_system_colour(name), SYSTEM_MARKERS[number % len(SYSTEM_MARKERS)])
+        for number, name in enumerate(systems)
+    }
     axes = _panels(len(measures), 4, 3.0)
     for ax, measure in zip(axes, measures, strict=True):
-        for _, row in summary[summary.measure == measure].iterrows():
-            _interval(ax, row.kbps, row["mean"], row, _system_colour(row.system))
-            if row.system.split()[0] not in SYSTEM_COLOURS:
-                ax.annotate(" " + row.system, (row.kbps, row["mean"]), fontsize=7)
-        ax.set(xlabel="kb/s", ylabel=measure)
+        rows = table[table.measure == measure]
+        for place, same in rows.groupby(column):
+            for number, (_, row) in enumerate(same.iterrows()):
+                beside = (number - (len(same) - 1) / 2) * 0.015 * table[column].max()
+                colour, marker = marks[row.system]
+                _interval(ax, place + beside, row["mean"], row, colour, marker=marker)
+        ax.set(xlabel=label, ylabel=f"{measure} ({rows.better.iloc[0]} is better)")
+        ax.set_xlim(left=0)
+    handles = [Line2D([], [], color=colour, marker=marker, linestyle="") for colour, marker in marks.values()]
+    axes[0].figure.legend(handles, systems, loc="outside right upper", fontsize="small")
     return axes
 
 
@@ -495,7 +517,7 @@ def complexity(table: pd.DataFrame):
             ax.bar(parts.index.astype(str), values, bottom=bottom, label=part, color=f"C{number}")
             bottom = bottom + values
         for place, total in enumerate(bottom):
-            ax.annotate(f"{total:.1f}", (place, total), ha="center", va="bottom")
+            ax.annotate(f"{total:.2f}", (place, total), ha="center", va="bottom")
         ax.set(xlabel="units of GRU_A", ylabel="10⁹ operations per second", title=f"density {density:g}")
         ax.margins(y=0.1)
     axes[0, -1].legend(fontsize="x-small")
@@ -503,13 +525,8 @@ def complexity(table: pd.DataFrame):
 
 
 def quality_complexity(table: pd.DataFrame):
-    """A measure against operations per second, a panel per measure. Table: measure, system, gflops, mean, low, high."""
-    measures = list(table.measure.unique())
-    axes = _panels(len(measures), 4, 3.0)
-    for ax, measure in zip(axes, measures, strict=True):
-        for _, row in table[table.measure == measure].iterrows():
-            shift = 1.0 + 0.02 * (row.C - 1)  # side by side where the costs are equal
-            _interval(ax, row.gflops * shift, row["mean"], row, _system_colour(row.system))
-            ax.annotate(f" C = {row.C}" if row.C > 1 else " general", (row.gflops * shift, row["mean"]), fontsize=7)
-        ax.set(xlabel="10⁹ operations per second, dense", ylabel=measure)
-    return axes
+    """A measure against operations per second, a panel per measure.
+
+    Table: measure, better, system, gflops, mean, low, high.
+    """
+    return _against(table, "gflops", "10⁹ operations per second, dense")

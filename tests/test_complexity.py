@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pcodec import complexity
+from pcodec import PcodecError, complexity
 from pcodec.lpcnet import LPCNet, LPCNetConfig
 
 
@@ -36,3 +36,9 @@ def test_small_decoder_saves_the_papers_share():
     dense = complexity.saving(256, 384)
     assert (dense > found).all() and dense["LPCNet's count"] == pytest.approx(1 - 217_856 / 469_760, abs=1e-4)
     np.testing.assert_array_equal(complexity.saving(384, 384), 0)
+
+
+@pytest.mark.parametrize("density", [0, -1, 1.1])
+def test_impossible_densities_are_refused(density):
+    with pytest.raises(PcodecError, match="a density is over 0 and at most 1"):
+        complexity.count(384, density)

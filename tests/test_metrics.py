@@ -35,7 +35,7 @@ def test_identity(name, speech):
 
 @everyone
 def test_more_noise_is_worse(name, speech):
-    values = [measured(name, speech, noisy(speech, snr)) for snr in (40, 20, 0)]
+    values = [measured(name, speech, noisy(speech, snr)) for snr in (40, 10, -15)]
     better = metrics.MEASURES[name].better
     assert values == sorted(values, reverse=better == "higher") and values[0] != values[-1]
 
@@ -81,13 +81,25 @@ def test_table_in_table_out(tmp_path, speech, monkeypatch):
     assert values.value.tolist() == pytest.approx([1.0, 0.0], abs=1e-9) and values.measure.tolist() == ["STOI", "LSD"]
     assert set(metrics.evaluate(table).measure) == set(metrics.available())
     audio.write(tmp_path / "silent.wav", np.zeros(len(speech)))
-    with pytest.raises(PcodecError, match=r"silent\.wav \(same\): the decoded signal is silent"):
+    with pytest.raises(PcodecError, match=r"same, utterance u: .*silent\.wav: the decoded signal is silent"):
         metrics.evaluate(table.assign(decoded=tmp_path / "silent.wav"))
     audio.write(tmp_path / "short.wav", speech[:-1])
-    with pytest.raises(PcodecError, match=r"short\.wav .*differ in length"):
+    with pytest.raises(PcodecError, match=r"short\.wav: .*differ in length"):
         metrics.evaluate(table.assign(decoded=tmp_path / "short.wav"))
     with pytest.raises(PcodecError, match="no measure 'MOS'"):
         metrics.evaluate(table, ("MOS",))
+    with pytest.raises(PcodecError, match="no column speaker"):
+        metrics.evaluate(table.drop(columns="speaker"))
+
+
+def test_the_shortest_signal_has_all_measures(speech):
+    start = len(speech) // 2
+    shortest = speech[start : start + int(metrics.SHORTEST * audio.RATE)]
+    metrics.validate(shortest, shortest)
+    for name in metrics.available():
+        assert np.isfinite(metrics.MEASURES[name].compute(shortest, shortest)), name
+    with pytest.raises(PcodecError, match=r"0\.74 s are too short to be rated"):
+        metrics.validate(shortest[:-160], shortest[:-160])
 
 
 def test_what_was_measured_is_kept(tmp_path, speech, monkeypatch):
@@ -98,7 +110,7 @@ def test_what_was_measured_is_kept(tmp_path, speech, monkeypatch):
     monkeypatch.setitem(metrics.MEASURES, "STOI", counted)
     rows = []
     for number in range(3):
-        audio.write(tmp_path / f"{number}.wav", speech[: 8000 + number])
+        audio.write(tmp_path / f"{number}.wav", speech[: 12000 + number])
         rows.append(("u", "s", f"system {number}", tmp_path / f"{number}.wav", tmp_path / f"{number}.wav"))
     table = pd.DataFrame(rows, columns=["utterance", "speaker", "system", "reference", "decoded"])
     metrics.evaluate(table.iloc[:2], ("STOI",))
@@ -136,6 +148,8 @@ def test_paired_differences(tmp_path):
     assert (row.speakers, row.utterances) == (5, 20)
     with pytest.raises(PcodecError, match="no system 'c'; there are a, b"):
         metrics.paired(values, [("a", "c")])
+    with pytest.raises(PcodecError, match="a, utterance u0: rated twice"):
+        metrics.paired(pd.concat([values, values[:1]]), [("a", "b")])
 
 
 def test_interval_covers_and_respects_speakers():

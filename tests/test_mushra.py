@@ -117,8 +117,33 @@ def test_no_difference_is_found_in_one_test_of_twenty():
     for seed in range(15):
         means = {"reference": 100, "anchor35": 20, "a": 60, "b": 60}
         ratings = mushra.simulate(means, ["x", "y", "z"], listeners=12, seed=seed)
-        p.append(mushra.compare(ratings, [("a", "b")], draws=500)[["wilcoxon", "permutation"]].iloc[0])
+        p.append(mushra.compare(ratings, [("a", "b")], draws=500)[["wilcoxon", "permutation", "mixed_p"]].iloc[0])
     assert ((pd.DataFrame(p) < 0.05).sum() <= 4).all()  # P(more than 4 of 15 at 5 %) = 0.0006
+
+
+def test_conditions_are_compared_on_the_trials_that_have_both():
+    panel = mushra.simulate({"reference": 100, "anchor35": 20, "a": 60, "b": 60}, list("uvwxyz"), listeners=12, seed=2)
+    hard = panel["item"].isin(["x", "y", "z"])
+    panel.loc[hard & (panel.condition != "reference"), "score"] -= 20
+    whole = mushra.compare(panel, [("a", "b")]).iloc[0]
+    part = mushra.compare(panel[~hard | (panel.condition != "a")], [("a", "b")]).iloc[0]  # a: rated on easy items only
+    assert part.trials == 36 and part.difference == pytest.approx(part.mixed, abs=0.01)
+    assert abs(whole.difference) < 3 and abs(part.difference) < 5
+    assert mushra.summary(panel[~hard | (panel.condition != "a")]).set_index("condition")["items"]["a"] == 3
+    nothing_shared = panel[(panel.condition == "a") != hard]
+    with pytest.raises(PcodecError, match="no listener has rated an item with all of a, b"):
+        mushra.compare(nothing_shared, [("a", "b")])
+
+
+def test_equal_differences_tie(panel):
+    """20.1 - 20 and 10.1 - 10 are not the same in floating point."""
+    rows = [(f"l{i}", item, "a" if swap else "b", base + 0.1 * swap)
+            for i, base in enumerate((10, 20, 30, 40, 50, 60)) for item in "xy" for swap in (0, 1)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["listener", "item", "condition", "score"])
+    row = mushra.compare(table, [("a", "b")]).iloc[0]
+    assert row.wilcoxon == scipy.stats.wilcoxon([0.1] * 6).pvalue
+    same = pd.concat([table.assign(condition=name, score=50.0) for name in "abc"]).drop_duplicates()
+    assert mushra.friedman(same) == (0.0, 1.0)
 
 
 def test_adjusted_p_values(panel):
@@ -131,7 +156,8 @@ def test_adjusted_p_values(panel):
 def test_equivalence(panel):
     wide, narrow = (mushra.equivalence(panel, "large", "small", margin) for margin in (15, 2))
     assert wide.equivalent and not narrow.equivalent and wide.low90 < 8 < wide.high90
-    assert mushra.equivalence(panel, "small", "small", 1).equivalent
+    copied = pd.concat([panel, panel[panel.condition == "small"].assign(condition="copy")])
+    assert mushra.equivalence(copied, "copy", "small", 1).equivalent
     apart = mushra.equivalence(panel, "reference", "anchor35", 5)
     assert not apart.overlap and apart.p > 0.99
 
@@ -159,7 +185,7 @@ def test_impossible_scores_are_named(tmp_path, score):
     path = tmp_path / "ratings.csv"
     path.write_text(HEADER + f"t,,u1,a,reference,100,1,\nt,,u1,a,codec,{score},1,\n")
     with pytest.raises(
-        PcodecError, match=rf"ratings\.csv: listener u1, item a, codec: score '{score}' is not in 0\.\.100"
+        PcodecError, match=rf"ratings\.csv: line 3: listener u1, item a, codec: score '{score}' is not in 0\.\.100"
     ):
         mushra.read_webmushra(path)
 
@@ -171,9 +197,35 @@ def test_files_that_are_no_ratings_are_refused(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(PcodecError, match=r"other\.csv: no column session_test_id, session_uuid"):
         mushra.read_webmushra(path)
-    path.write_bytes(b"")
-    with pytest.raises(PcodecError, match=r"other\.csv: no table of ratings"):
+    path.write_text(HEADER.replace(",", ";"))
+    with pytest.raises(PcodecError, match="separated by commas it has session_test_id;email"):
         mushra.read_webmushra(path)
+    path.write_bytes(b"")
+    with pytest.raises(PcodecError, match=r"other\.csv: no column .* it has none"):
+        mushra.read_webmushra(path)
+    path.write_bytes((HEADER + "t,,J\xfcrgen,a,reference,100,1,\n").encode("latin-1"))  # not another listener's name
+    with pytest.raises(PcodecError, match=r"other\.csv: not in UTF-8"):
+        mushra.read_webmushra(path)
+    path.write_text(HEADER + "t,,u1,a,reference,100,1,\nt,,u1,a,cod")
+    with pytest.raises(PcodecError, match=r"other\.csv: line 3 has 5 fields, the header 8"):
+        mushra.read_webmushra(path)
+    path.write_text(HEADER + "t,,,a,reference,100,1,\n")
+    with pytest.raises(PcodecError, match=r"other\.csv: line 2: no session_uuid"):
+        mushra.read_webmushra(path)
+
+
+def test_files_of_many_listeners(tmp_path):
+    with pytest.raises(PcodecError, match=r"no \.csv file"):
+        mushra.read_webmushra(tmp_path)
+    texts = [HEADER + f"t,,{listener},a,reference,100,1,\nt,,{listener},a,codec,50,1,\n" for listener in "xy"]
+    for name, text in zip("xy", texts, strict=True):
+        (tmp_path / f"{name}.csv").write_text(text)
+    table = mushra.read_webmushra(tmp_path)
+    assert table.listener.tolist() == ["x", "x", "y", "y"]
+    joined = tmp_path / "joined"
+    joined.write_text("".join(texts))
+    pd.testing.assert_frame_equal(mushra.read_webmushra(joined), table)
+    pd.testing.assert_frame_equal(mushra.read_webmushra([tmp_path / "x.csv", tmp_path / "y.csv"]), table)
 
 
 def test_incomplete_tables_are_refused(panel):
@@ -192,8 +244,15 @@ def test_incomplete_tables_are_refused(panel):
         mushra.screen(single)
     with pytest.raises(PcodecError, match="no condition 'huge'"):
         mushra.compare(panel, [("huge", "small")])
-    with pytest.raises(PcodecError, match="margin must be positive"):
-        mushra.equivalence(panel, "large", "small", 0)
+    with pytest.raises(PcodecError, match="nothing to compare: small and small"):
+        mushra.compare(panel, [("small", "small")])
+    for margin in (0, np.nan):
+        with pytest.raises(PcodecError, match="margin must be between 0 and 100"):
+            mushra.equivalence(panel, "large", "small", margin)
+    with pytest.raises(PcodecError, match="no condition 'huge'"):
+        mushra.equivalence(panel, "huge", "small", 5)
+    with pytest.raises(PcodecError, match="no listener has stayed"):
+        mushra.summary(panel[:0])
 
 
 def test_simulated_ratings_say_so_and_repeat(panel):

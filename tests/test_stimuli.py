@@ -147,6 +147,16 @@ def test_webmushra_configuration(exported, table):
             assert (exported / Path(file).relative_to(f"configs/{config['testId']}")).is_file()
 
 
+def test_items_may_be_numbers_and_names_of_files_follow_their_sound(table, tmp_path, exported):
+    stimuli.export_webmushra(tmp_path / "numbers", table.assign(item=table["item"].str[-1].astype(int)), "T")
+    config = yaml.safe_load((tmp_path / "numbers" / "webmushra.yaml").read_text())
+    assert [page["id"] for page in config["pages"][2][1:]] == ["0", "1", "2"]
+    audio.write(table.file[1], audio.read(table.file[1])[::-1])
+    stimuli.export_webmushra(tmp_path / "changed", table, "Codecs <& speech>")
+    before, after = (pd.read_csv(folder / "key.csv") for folder in (exported, tmp_path / "changed"))
+    assert (before.file != after.file).sum() == 1
+
+
 def test_refusals_leave_nothing_behind(table, tmp_path):
     folder = tmp_path / "new"
     with pytest.raises(PcodecError, match="item item 1: has reference, small, not reference, large, small"):
@@ -160,8 +170,21 @@ def test_refusals_leave_nothing_behind(table, tmp_path):
     audio.write(table.file[5], 0 * samples)
     with pytest.raises(PcodecError, match=r"small 1\.wav: the decoded signal is silent"):
         stimuli.export_webmushra(folder, table, "T")
-    with pytest.raises(PcodecError, match="condition anchor35: the anchors are made here"):
-        stimuli.export_webmushra(folder, table.replace("small", "anchor35"), "T")
+    for made_here in ("anchor35", "open"):
+        with pytest.raises(PcodecError, match=f"condition {made_here}: is made here"):
+            stimuli.export_webmushra(folder, table.replace("small", made_here), "T")
+    with pytest.raises(PcodecError, match="item Training room: names that begin with training"):
+        stimuli.export_webmushra(folder, table.replace("item 1", "Training room"), "T")
+    with pytest.raises(PcodecError, match="title '  ': has no letter"):
+        stimuli.export_webmushra(folder, table, "  ")
+    for options in ({"seconds": -1.0}, {"seconds": 13.0}, {"training": -1}, {"training": 4}):
+        with pytest.raises(PcodecError, match="no test can have"):
+            stimuli.export_webmushra(folder, table, "T", **options)
+    with pytest.raises(PcodecError, match="no column file"):
+        stimuli.export_webmushra(folder, table.drop(columns="file"), "T")
+    many = [table] + [table[table.condition == "small"].assign(condition=f"codec {i}") for i in range(8)]
+    with pytest.raises(PcodecError, match="13 stimuli on a page"):
+        stimuli.export_webmushra(folder, pd.concat(many), "T")
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".wav"] * 9
     folder.mkdir()
     with pytest.raises(PcodecError, match="exists already"):
