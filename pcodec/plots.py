@@ -465,7 +465,7 @@ def _against(table, column, label):
                 colour, marker = marks[row.system]
                 _interval(ax, place + beside, row["mean"], row, colour, marker=marker)
         ax.set(xlabel=label, ylabel=f"{measure} ({rows.better.iloc[0]} is better)")
-        ax.set_xlim(left=0)
+        ax.set_xlim(0, 1.08 * table[column].max())
     handles = [Line2D([], [], color=colour, marker=marker, linestyle="") for colour, marker in marks.values()]
     axes[0].figure.legend(handles, systems, loc="outside right upper", fontsize="small")
     return axes
