@@ -47,7 +47,10 @@ class Run:
         self.corpus_folder = corpus.folder_of(self.corpus)
 
     def write(self, table, name: str) -> None:
-        """Save a table as results/<run>/<name>.csv."""
+        """Save a table as results/<run>/<name>.csv; its columns may not be called as those that are added."""
+        clash = set(PROVENANCE) & set(table.columns)
+        if clash:
+            raise PcodecError(f"table {name}: column {min(clash)} would be written over")
         parameters = json.dumps(self.parameters, sort_keys=True)
         provenance = dict(
             zip(PROVENANCE, (self.preset, self.speech, self.seed, self.notebook, parameters), strict=True)

@@ -327,13 +327,13 @@ def capacity(table: pd.DataFrame):
 
 
 def study(table: pd.DataFrame, ax=None):
-    """Gain for each amount of training speech, and from scratch. Table: speech, comparison, difference, low, high."""
+    """Gain for each amount of training speech, and from scratch. Table: variant, comparison, difference, low, high."""
     ax = ax or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
-    names = list(dict.fromkeys(table.speech))
+    names = list(dict.fromkeys(table.variant))
     for shift, (comparison, colour) in zip((-0.1, 0.1), COMPARISON_COLOURS.items(), strict=True):
         rows = table[table.comparison == comparison]
         for row in rows.itertuples():
-            _interval(ax, names.index(row.speech) + shift, row.difference, row, colour)
+            _interval(ax, names.index(row.variant) + shift, row.difference, row, colour)
         ax.plot([], [], "o", color=colour, label=comparison)
     ax.axhline(0, color="grey", linestyle=":")
     ax.set(xticks=range(len(names)), xticklabels=names, xlabel="training speech", ylabel="difference (nats per sample)")

@@ -86,6 +86,12 @@ def test_reading_before_writing_says_what_to_do(home):
         run.read("nothing")
 
 
+def test_no_column_is_written_over(home):
+    run = notebooks.Run("01_x", {"preset": "smoke", "corpus": "demo", "seed": 1, "fail": ""})
+    with pytest.raises(PcodecError, match="table y: column speech would be written over"):
+        run.write(pd.DataFrame({"speech": ["2 minutes"]}), "y")
+
+
 def test_command_line_errors_are_one_line(capsys):
     for arguments, message in [
         (["run", "01_corpus", "-p", "speed", "3"], "no parameter 'speed'"),
