@@ -60,6 +60,14 @@ def test_planted_spectra(speech):
     assert metrics.stft_distance(loud, 2 * loud) == pytest.approx(1 + np.log(2), abs=0.01)
 
 
+@pytest.mark.parametrize("seconds", [2, 9.5, 10.3, 12])
+def test_dnsmos_is_that_of_its_package(speech, seconds):
+    package = pytest.importorskip("speechmos.dnsmos", reason="optional extra quality")
+    signal = np.resize(speech, int(seconds * audio.RATE))
+    expected = package.run(signal, audio.RATE)["p808_mos"]
+    assert metrics.dnsmos(signal, signal) == pytest.approx(expected, abs=1e-5)
+
+
 def test_planted_pitch():
     """Pulse trains of 100 and 150 Hz, and noise: where both are voiced the pitch is wrong; noise is not voiced."""
     n = np.arange(32000)
