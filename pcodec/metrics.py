@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import json
 import multiprocessing
+import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import scipy.signal
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from pcodec import PcodecError, audio, features, paths, threads, voiceprint
@@ -283,7 +285,8 @@ class _pool:
     """`map` of this process, or of several ones."""
 
     def __init__(self, workers):
-        self.pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) if workers > 1 else None
+        context = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(workers, context, _share_cores) if workers > 1 else None
 
     def __enter__(self):
         return self.pool.map if self.pool else map
@@ -291,6 +294,12 @@ class _pool:
     def __exit__(self, *error):
         if self.pool:
             self.pool.shutdown(cancel_futures=True)
+
+
+def _share_cores():
+    """A worker has others beside it: one thread for the libraries that are loaded, and for those that will be."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(1)
 
 
 def _rate(job):
