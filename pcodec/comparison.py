@@ -14,7 +14,7 @@ Contents: `compare`, `losses_of`, `pair`, `differences`, `mismatch`, `interactio
 import numpy as np
 import pandas as pd
 
-from pcodec import PcodecError, metrics
+from pcodec import PcodecError, intervals
 
 COMPARISONS = {  # name: (what, less what)
     "estimated - control": ("estimated", "control"),
@@ -93,7 +93,7 @@ def differences(paired: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
     """
     rows = []
     for name, (what, less) in COMPARISONS.items():
-        rows.append((name, *metrics.interval(paired[what] - paired[less], paired.speaker, seed=seed)))
+        rows.append((name, *intervals.interval(paired[what] - paired[less], paired.speaker, seed=seed)))
     if len(set(paired.group)) > 1:
         rows.append(("interaction", *interaction(paired, seed=seed)))
     table = pd.DataFrame(rows, columns=["comparison", "difference", "low", "high"])
@@ -126,6 +126,6 @@ def interaction(paired: pd.DataFrame, draws: int = 2000, seed: int = 1) -> tuple
         raise PcodecError("the utterances fall into one group only: no interaction can be told")
     rng = np.random.default_rng(seed)
     found = np.mean([np.mean([own.mean() for own in group]) for group in by_group])
-    drawn = [np.mean([metrics.redrawn_mean(group, rng) for group in by_group]) for _ in range(draws)]
+    drawn = [np.mean([intervals.redrawn_mean(group, rng) for group in by_group]) for _ in range(draws)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(found), float(low), float(high)

@@ -1,4 +1,4 @@
-"""Objective measures of decoded speech, and intervals that respect speakers.
+"""Objective measures of decoded speech.
 
 Task: one entry, table in, table out: `evaluate` reads reference and decoded files and returns one row per utterance,
 system and measure. A generative vocoder keeps neither phase nor fine timing; `MEASURES` says for each what follows from
@@ -7,7 +7,7 @@ that. Read them as differences between systems, on the same utterances.
 Conventions: all signals 16 kHz, reference and decoded of equal length and aligned. Measures that need a package of the
 extra `quality` or `anchors` are left out where it is not installed. Notebook 09_objective.
 
-Contents: `MEASURES`, `available`, `evaluate`, `validate`, a function per measure, `interval`, `paired`, `redrawn_mean`.
+Contents: `MEASURES`, `available`, `evaluate`, `validate`, a function per measure, `paired`.
 """
 
 import functools
@@ -28,7 +28,7 @@ import scipy.signal
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from pcodec import PcodecError, audio, features, paths, threads, voiceprint
+from pcodec import PcodecError, audio, features, intervals, paths, threads, voiceprint
 from pcodec.cepstrum import FRAME
 
 VERSION = 3  # of the measures: what an older version found is not used
@@ -235,27 +235,10 @@ def evaluate(table: pd.DataFrame, measures: tuple[str, ...] | None = None) -> pd
     return pd.DataFrame(rows, columns=["utterance", "speaker", "system", "measure", "value"])
 
 
-def interval(values: np.ndarray, speakers: np.ndarray, draws: int = 2000, seed: int = 1) -> tuple[float, float, float]:
-    """Mean of the speakers' means and its 95 % interval by bootstrap: speakers first, then their utterances.
-
-    Utterances of a speaker are not independent; drawing utterances alone would give an interval that is too narrow.
-    """
-    if len(values) == 0 or len(values) != len(speakers):
-        raise PcodecError(f"{len(values)} values of {len(speakers)} utterances")
-    by_speaker = [
-        np.asarray(values, dtype=float)[np.asarray(speakers) == name] for name in sorted(set(speakers), key=str)
-    ]
-    if not np.isfinite(np.concatenate(by_speaker)).all():
-        raise PcodecError("a value is not a number")
-    rng = np.random.default_rng(seed)
-    low, high = np.quantile([redrawn_mean(by_speaker, rng) for _ in range(draws)], [0.025, 0.975])
-    return float(np.mean([values.mean() for values in by_speaker])), float(low), float(high)
-
-
 def paired(values: pd.DataFrame, pairs: list[tuple[str, str]], seed: int = 1) -> pd.DataFrame:
-    """Differences of systems, first less second, on the same utterances, with `interval`; `values` as of `evaluate`.
+    """Differences of systems, first less second, on the same utterances, with their intervals.
 
-    Table: measure, first, second, better, speakers, utterances, difference, low, high.
+    `values` as of `evaluate`; table: measure, first, second, better, speakers, utterances, difference, low, high.
     """
     rows = []
     twice = values[values.duplicated(["measure", "speaker", "utterance", "system"])]
@@ -268,17 +251,11 @@ def paired(values: pd.DataFrame, pairs: list[tuple[str, str]], seed: int = 1) ->
                 raise PcodecError(f"no system {name!r}; there are {', '.join(by_system)}")
             difference = (by_system[first] - by_system[second]).dropna()
             speakers = difference.index.get_level_values("speaker")
-            found = interval(difference.to_numpy(), speakers.to_numpy(), seed=seed)
+            found = intervals.interval(difference.to_numpy(), speakers.to_numpy(), seed=seed)
             better = MEASURES[measure].better if measure in MEASURES else ""
             rows.append((measure, first, second, better, speakers.nunique(), len(difference), *found))
     names = ["measure", "first", "second", "better", "speakers", "utterances", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=names)
-
-
-def redrawn_mean(by_speaker: list[np.ndarray], rng: np.random.Generator) -> float:
-    """Mean of the speakers' means after drawing speakers, then their values, with replacement."""
-    chosen = rng.integers(len(by_speaker), size=len(by_speaker))
-    return np.mean([rng.choice(by_speaker[i], len(by_speaker[i])).mean() for i in chosen])
 
 
 class _pool:

@@ -38,11 +38,12 @@ REFERENCE, LOW_ANCHOR, MID_ANCHOR = "reference", "anchor35", "anchor70"
 HIGH = 90  # a reference below, a mid anchor above: not heard
 TOO_OFTEN = 15  # percent of a listener's items
 TRANSPARENT = 25  # percent of the listeners who rate an item's mid anchor above HIGH: the item's fault, not theirs
+TRAINING = "training"  # begins the name of an item that does not count
 SIMULATED = "SIMULATED"  # the test's name of ratings that nobody gave
 
 
 def read_webmushra(
-    path: str | Path | list, names: dict[str, str] | None = None, training: tuple[str, ...] = ("training",)
+    path: str | Path | list, names: dict[str, str] | None = None, training: tuple[str, ...] = (TRAINING,)
 ) -> pd.DataFrame:
     """Ratings in files of webMUSHRA's format, without blank lines, questionnaires and training pages.
 
@@ -66,7 +67,7 @@ def read_webmushra(
 
 
 def _rows(file):
-    """Ratings in one file: tuples in the order of `COLUMNS`."""
+    """Ratings in one file, each a dictionary of `COLUMNS`."""
     try:
         with open(file, newline="", encoding="utf-8-sig") as opened:
             reader = csv.reader(opened)
@@ -87,15 +88,15 @@ def _rows(file):
     for line, fields in lines:
         if len(fields) < len(header) or any(fields[len(header) :]):
             raise PcodecError(f"{file}: line {line} has {len(fields)} fields, the header {len(header)}")
-        row = dict(zip(header, fields, strict=False))
+        given = dict(zip(header, fields, strict=False))
+        row = {here: given.get(name, "") for name, here in WEBMUSHRA.items()}
         for name in ("session_uuid", "trial_id", "rating_stimulus"):
-            if not row[name]:
+            if not given[name]:
                 raise PcodecError(f"{file}: line {line}: no {name}")
-        score = pd.to_numeric(row["rating_score"], errors="coerce")
+        score = pd.to_numeric(row["score"], errors="coerce")
         if not 0 <= score <= 100:
-            said = f"listener {row['session_uuid']}, item {row['trial_id']}, {row['rating_stimulus']}"
-            raise PcodecError(f"{file}: line {line}: {said}: score {row['rating_score']!r} is not in 0..100")
-        found.append(tuple(float(score) if name == "rating_score" else row.get(name, "") for name in WEBMUSHRA))
+            raise PcodecError(f"{file}: line {line}: {_rating(row)}: score {row['score']!r} is not in 0..100")
+        found.append(row | {"score": float(score)})
     return found
 
 
@@ -358,4 +359,4 @@ def _permutation(first, second, draws, rng):
 
 
 def _rating(row):
-    return f"listener {row.listener}, item {row['item']}, {row.condition}"
+    return f"listener {row['listener']}, item {row['item']}, {row['condition']}"

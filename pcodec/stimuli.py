@@ -26,11 +26,10 @@ import pyloudnorm
 import yaml
 
 from pcodec import PcodecError, audio, metrics
-from pcodec.mushra import LOW_ANCHOR, MID_ANCHOR, REFERENCE
+from pcodec.mushra import LOW_ANCHOR, MID_ANCHOR, REFERENCE, TRAINING
 
 LONGEST, MOST = 12.0, 12  # s of a stimulus, stimuli of a page: BS.1534-3, and webMUSHRA takes no more
 OPEN = "open"  # the reference that is named as such
-TRAINING = "training"  # begins the name of an item that does not count
 PAGE = Path(__file__).parent / "data" / "mushra.html"
 ANCHORS = {LOW_ANCHOR: 3500, MID_ANCHOR: 7000}  # Hz
 CONSENT = (
@@ -60,7 +59,8 @@ def export_webmushra(
     folder = Path(folder)
     if folder.exists():
         raise PcodecError(f"{folder}: exists already; a test that somebody may have begun is not replaced")
-    table, name = _checked(table, training, seconds), re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    table = _checked(table, training, seconds)
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     if not name:
         raise PcodecError(f"title {title!r}: has no letter a to z and no digit to name the test by")
     conditions = sorted(set(table.condition) - {REFERENCE})

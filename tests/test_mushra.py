@@ -105,6 +105,7 @@ def test_planted_difference_is_found_and_its_absence_too(panel):
     planted = table.loc["large", "small"]
     assert planted.low < 8 < planted.high and planted.mixed_low < 8 < planted.mixed_high
     assert planted.difference == pytest.approx(planted.mixed, abs=0.01)  # every listener has rated everything
+    assert planted.mixed_high - planted.mixed_low > 0.9 * (planted.high - planted.low)  # tastes are not noise to it
     assert max(planted[["wilcoxon", "holm", "hochberg", "permutation", "mixed_p"]]) < 0.01
     assert mushra.friedman(panel)[1] < 1e-6
     same = panel.assign(score=panel.score.where(panel.condition != "large", panel.score.shift()))  # large = small
