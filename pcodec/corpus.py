@@ -7,7 +7,7 @@ train, validation, test, or "" while undecided. Files that cannot be read are no
 ["left_out"]` lists them as (path, reason).
 
 Contents: `load`, `name`, `label`, `folder_of`, `fingerprint`, `librispeech`, `folder`, `demo`, `split`, `cap`,
-`audio_files`.
+`frozen`, `audio_files`.
 """
 
 import hashlib
@@ -184,6 +184,23 @@ def cap(table: pd.DataFrame, speakers: dict[str, int], speaker_seconds: float = 
         most = np.where(kept.split == "personal", PERSONAL, 1) * speaker_seconds
         kept = kept[first | (kept.groupby("speaker").seconds.cumsum() <= most)].drop(columns="order")
     return kept.sort_values(["split", "speaker", "utterance"]).reset_index(drop=True)
+
+
+def frozen(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """The utterances of a list (CSV with utterance and split) with the splits it gives them, and no others.
+
+    So that everyone who has the corpus, whole or in part, trains and tests on the same speech. Raises `PcodecError` if
+    the corpus lacks some of them.
+    """
+    splits = pd.read_csv(path, dtype=str).set_index("utterance").split
+    kept = table[table.utterance.isin(splits.index)]
+    kept = kept.assign(split=kept.utterance.map(splits))
+    if missing := sorted(set(splits.index) - set(kept.utterance)):
+        raise PcodecError(
+            f"the corpus lacks {len(missing)} of the {len(splits)} utterances in {path}, such as {missing[0]}; "
+            "to split what there is anew, delete that list"
+        )
+    return kept.sort_values(["split", "speaker", "utterance"], ignore_index=True)
 
 
 def _order(seed: int, word: str) -> str:

@@ -5,7 +5,7 @@ in the same folder, then renamed, so that a killed run leaves no half-written fi
 
 Conventions: a run is "preset-corpus", for example smoke-demo. All folders lie under `root()`.
 
-Contents: `root`, `results`, `figures`, `models`, `cache`, `notebook`, `replacing`, `check_target`.
+Contents: `root`, `results`, `figures`, `models`, `cache`, `notebook`, `split_list`, `replacing`, `check_target`.
 """
 
 import os
@@ -54,6 +54,11 @@ def cache(name: str) -> Path:
 def notebook(word: str) -> Path:
     """The source of a notebook, for example "04_embedding"."""
     return root() / "notebooks" / f"{word}.ipynb"
+
+
+def split_list(run: str) -> Path:
+    """The list of utterances and their splits of a run that is published (`corpus.frozen`)."""
+    return root() / "workflow" / "splits" / f"{run}.csv"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pcodec import PcodecError, corpus, voices
+from pcodec import PcodecError, corpus, notebooks, paths, voices
 
 
 def speak(path, seconds=0.6):
@@ -118,6 +118,20 @@ def test_cap_moves_nobody(demo):
     assert 6.0 < people.seconds.sum()[one] <= 18.0 and (people.seconds.sum().drop(one) <= 6.0).all()
 
 
+def test_a_list_decides_who_is_heard_where(libri):
+    """A published split holds for everyone, whatever else his corpus has."""
+    table = corpus.load(str(libri))
+    path = libri / "list.csv"
+    path.write_text("utterance,split\n101-7-0001,test\n100-7-0003,train\n102-7-0000,train\n")
+    found = corpus.frozen(table, path)
+    assert list(zip(found.utterance, found.split, strict=True)) == [
+        ("101-7-0001", "test"), ("100-7-0003", "train"), ("102-7-0000", "train")
+    ]  # fmt: skip
+    assert list(found.columns) == corpus.COLUMNS
+    with pytest.raises(PcodecError, match="lacks 1 of the 3 utterances in .*list.csv, such as 102-7-0000"):
+        corpus.frozen(table[table.speaker != "102"], path)
+
+
 def test_a_test_subset_alone_is_a_corpus_too(libri):
     for subset in ("train-clean-100",):
         (libri / subset).rename(libri / "dev-clean")
@@ -147,3 +161,15 @@ def test_real_librispeech(librispeech):
     assert people[people.split == "test"].gender.value_counts().to_dict() == {"F": 5, "M": 5}
     held_out = people[people.split == "validation"]
     assert len(held_out) == 25 and set(held_out.gender) == {"F", "M"}
+
+
+def test_the_published_split_is_the_desktop_presets(librispeech):
+    table = corpus.load(str(librispeech))
+    values = notebooks.settings("01_corpus", "desktop", str(librispeech))
+    drawn = corpus.split(table, values["held_out"], values["seed"], values["personal_speakers"])
+    published = corpus.frozen(table, paths.split_list("desktop-librispeech"))
+    assert dict(zip(drawn.utterance, drawn.split, strict=True)) == dict(
+        zip(published.utterance, published.split, strict=True)
+    )
+    speakers = published.groupby("speaker").split.nunique()
+    assert len(speakers) == 261 and (speakers == 1).all()
