@@ -128,7 +128,7 @@ def test_a_list_decides_who_is_heard_where(libri):
         ("101-7-0001", "test"), ("100-7-0003", "train"), ("102-7-0000", "train")
     ]  # fmt: skip
     assert list(found.columns) == corpus.COLUMNS
-    with pytest.raises(PcodecError, match="lacks 1 of the 3 utterances in .*list.csv, such as 102-7-0000"):
+    with pytest.raises(PcodecError, match=r"lacks 1 of the 3 utterances in .*list[.]csv, such as 102-7-0000"):
         corpus.frozen(table[table.speaker != "102"], path)
 
 
