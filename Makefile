@@ -1,4 +1,4 @@
-# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all], make test, make bench, make anchors, make quality, make lab, make lint
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1], make test, make bench, make anchors, make quality, make lab, make lint
 PRESET ?= smoke
 CORPUS ?= demo
 CORES ?= all
@@ -8,7 +8,7 @@ BIN = .venv/bin
 .PHONY: reproduce test bench anchors quality lab lint
 
 reproduce: .venv/installed
-	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)"
+	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)" $(if $(AGAIN),--again)
 
 test: .venv/installed
 	@$(BIN)/python -m pytest

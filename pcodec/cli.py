@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--preset", default="smoke", help="smoke, desktop or paper")
     reproduce.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
     reproduce.add_argument("--cores", default="all")
+    reproduce.add_argument("--again", action="store_true", help="also what is up to date; published weights are kept")
     reproduce.set_defaults(command=_reproduce)
 
     run = commands.add_parser("run", help="one notebook, with a preset's parameters")
@@ -185,6 +186,7 @@ def _reproduce(options) -> int:
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", options.cores, "--nolock",
         "--rerun-incomplete", "--quiet", "all", "--config", f"preset={options.preset}", f"corpus={options.corpus}",
+        *(["--forceall"] if options.again else []),
     ]  # fmt: skip
     errors = []
     process = subprocess.Popen(

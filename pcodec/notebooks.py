@@ -126,8 +126,17 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
             number = error.cell_index + (0 if parameters else 1)  # counted from 1, without papermill's injected cell
             raise PcodecError(f"{Path(notebook).name}, cell {number}: {error.ename}: {message}") from None
         executed.metadata.papermill.update(input_path=Path(notebook).name, output_path=Path(output).name)
+        _without_sound(executed)
         nbformat.write(executed, temporary)  # names in place of this machine's paths
     print(f"{label}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def _without_sound(notebook) -> None:
+    """Put a line in place of every player: a copy that is passed on is small, and nobody's speech goes with it."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "<audio" in "".join(output.get("data", {}).get("text/html", "")):
+                output["data"] = {"text/plain": "(a player, when the notebook itself is run)"}
 
 
 def index(run: str) -> None:

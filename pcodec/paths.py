@@ -42,7 +42,7 @@ def figures(run: str) -> Path:
 
 
 def models(run: str) -> Path:
-    """Trained weights of a run; created when missing. Not in git."""
+    """Trained weights of a run; created when missing. In git only where they are published."""
     return _made(root() / "models" / run)
 
 

@@ -19,13 +19,14 @@ def cell(source, *tags):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A project with a notebook of three cells that can be told to fail."""
+    """A project with a notebook that can be told to fail, and that shows a player."""
     monkeypatch.setenv("PCODEC_HOME", str(tmp_path))
     monkeypatch.setattr(os, "environ", os.environ.copy())
     cells = [
         cell('preset = "smoke"\ncorpus = "demo"\nseed = 1\nfail = ""', "parameters"),
         cell('from pcodec.notebooks import Run\nimport os, pandas as pd\nrun = Run("01_x", globals())'),
         cell('if fail: raise (ValueError if fail == "value" else __import__("pcodec").PcodecError)(fail + " broke")'),
+        cell("from IPython.display import Audio\nAudio([0.0, 0.5] * 8000, rate=16000)"),
         cell('run.write(pd.DataFrame({"threads": [os.environ["OMP_NUM_THREADS"]]}), "x")'),
     ]
     notebook = {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "p"}},
@@ -58,6 +59,7 @@ def test_a_run_leaves_copy_table_and_provenance(home):
     assert row.notebook == "01_x" and json.loads(row.parameters) == {"fail": ""}
     assert {path.name for path in output.parent.iterdir()} == {"01_x.ipynb", "x.csv"}
     assert str(home) not in output.read_text(), "an executed copy names no folder of this machine"
+    assert "a player" in output.read_text() and "<audio" not in output.read_text(), "and holds nobody's speech"
     notebooks.index("smoke-demo")
     readme = (output.parent / "README.md").read_text()
     assert '| x.csv | 1 | 01_x | generated voices | 7 | `{"fail": ""}` |' in readme

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,23 @@ def test_the_comparison_is_fair_and_on_unseen_speakers(home, first):
 def test_a_second_run_does_nothing(home, first):
     done = reproduce(home)
     assert done.returncode == 0 and state(home) == first
+
+
+def test_published_weights_are_not_trained_again(home, first):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--dry-run", "--forceall"]
+    command += ["--cores", "1", "--nolock", "--config", "preset=tiny", "corpus=demo"]
+    environment = os.environ | {"PCODEC_HOME": str(home)}
+    rules = {}
+    for published in (False, True):
+        card = home / "models" / "tiny-demo" / "README.md"
+        if published:
+            card.touch()
+        done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True)
+        card.unlink(missing_ok=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        rules[published] = set(re.findall(r"^rule (\w+):", done.stdout + done.stderr, re.M))
+    assert rules[False] - rules[True] == {"bitstream", "embedding", "groups", "training", "personalization"}
+    assert {"corpus", "validation_loss", "synthesis", "objective", "mushra", "complexity", "index"} <= rules[True]
 
 
 def test_a_changed_notebook_reruns_with_what_depends_on_it_and_a_failure_comes_last(home, first):
