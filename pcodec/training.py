@@ -34,6 +34,8 @@ WARM_UP, STRETCH = 10, 30  # frames before and in a stretch of speech on which a
 CHUNK = 2  # frames that are computed at once then: as much as fits into the processor's caches
 CHECKPOINT_SECONDS = 60.0
 SHOW_SECONDS = 1.0
+WEIGHT_DECAY = 0.1  # of matrices, times the rate; without it they grow until a long training collapses
+CLIP = 1.0  # largest norm of a gradient, three times the usual: AMSGrad would remember a burst for good
 
 
 class Sparsifier:
@@ -132,6 +134,7 @@ def fit(
             loss = losses.mean()
             model.zero_grad()
             loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             for one in optimizers:
                 one.param_groups[0]["lr"] = rate
                 one.step()
@@ -195,8 +198,8 @@ def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: in
 def build_optimizers(model, name: str) -> list:
     """Adam with AMSGrad, for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer.
 
-    Muon's step along a matrix is its orthogonalized momentum, as large in root mean square as Adam's (Jordan et al.
-    2024; Liu et al. 2025): all directions are learned equally fast.
+    Muon's step along a matrix is its orthogonalized momentum, as large in root mean square as Adam's, with decay (Jordan
+    et al. 2024; Liu et al. 2025): all directions are learned equally fast.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.GRU | torch.nn.Linear)]
     trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -205,7 +208,7 @@ def build_optimizers(model, name: str) -> list:
     matrices = [weight for weight in trained if id(weight) in inside]
     found = [torch.optim.Adam(others, eps=1e-7, amsgrad=True)] if others else []
     if matrices:
-        found.append(torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        found.append(torch.optim.Muon(matrices, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"))
     return found
 
 

@@ -182,6 +182,30 @@ def test_rate_falls_to_zero_and_frozen_parts_stay(dataset, monkeypatch):
     assert moved and all(name.startswith("frame.") for name in moved)
 
 
+def test_one_burst_does_not_end_the_learning(dataset, monkeypatch):
+    """A gradient a million times the usual at one update: what is learned afterwards is as good as without it."""
+    original, calls, last = training.sample_loss, [0], []
+
+    def bursting(factor):
+        def loss(*arguments, **options):
+            losses, states = original(*arguments, **options)
+            calls[0] += losses.requires_grad
+            return losses * (factor if losses.requires_grad and calls[0] == 5 else 1.0), states
+
+        return loss
+
+    for factor in (1.0, 1e6):
+        calls[0] = 0
+        monkeypatch.setattr(training, "sample_loss", bursting(factor))
+        model = LPCNet(SMALL, seed=1)
+        found = training.fit(
+            model, draws(dataset), dataset, updates=40, batch=8, sequence=160, evaluations=1,
+            evaluation_seconds=0.3, optimizer="adam",
+        )  # fmt: skip
+        last.append(found[found["update"] == 40].nats.mean())
+    assert last[1] == pytest.approx(last[0], abs=0.05)
+
+
 def test_budget_in_seconds(dataset):
     started = time.monotonic()
     history = training.fit(LPCNet(SMALL, seed=1), draws(dataset), dataset, seconds=1.0, batch=4, sequence=160,
