@@ -198,8 +198,8 @@ def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: in
 def build_optimizers(model, name: str) -> list:
     """Adam with AMSGrad, for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer.
 
-    Muon's step along a matrix is its orthogonalized momentum, as large in root mean square as Adam's, and matrices decay
-    (Jordan et al. 2024; Liu et al. 2025): all directions are learned equally fast.
+    Muon's step along a matrix is its orthogonalized momentum, as large in root mean square as Adam's (Jordan et al.
+    2024; Liu et al. 2025, also for the decay): all directions are learned equally fast.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.GRU | torch.nn.Linear)]
     trained = [weight for weight in model.parameters() if weight.requires_grad]
