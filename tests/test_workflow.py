@@ -101,6 +101,14 @@ def test_published_weights_are_not_trained_again(home, first):
         card.unlink(missing_ok=True)
         assert done.returncode == 0, done.stderr[-3000:]
         rules[published] = set(re.findall(r"^rule (\w+):", done.stdout + done.stderr, re.M))
+    card.touch()
+    table = home / "results" / "tiny-demo" / "training-16-2-1.csv"
+    table.rename(table.with_suffix(".away"))
+    done = reproduce(home)
+    table.with_suffix(".away").rename(table)
+    card.unlink()
+    assert done.returncode != 0
+    assert "training-16-2-1.csv: missing; restore it, or delete models/tiny-demo" in done.stderr.splitlines()[-1]
     assert rules[False] - rules[True] == {"bitstream", "embedding", "groups", "training", "personalization"}
     assert {"corpus", "validation_loss", "synthesis", "objective", "mushra", "complexity", "index"} <= rules[True]
 
