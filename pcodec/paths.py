@@ -57,7 +57,7 @@ def notebook(word: str) -> Path:
 
 
 def split_list(run: str) -> Path:
-    """The list of utterances and their splits of a run that is published (`corpus.frozen`)."""
+    """The list of utterances and their splits that a run may have (`corpus.frozen`)."""
     return root() / "workflow" / "splits" / f"{run}.csv"
 
 

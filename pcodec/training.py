@@ -34,7 +34,7 @@ WARM_UP, STRETCH = 10, 30  # frames before and in a stretch of speech on which a
 CHUNK = 2  # frames that are computed at once then: as much as fits into the processor's caches
 CHECKPOINT_SECONDS = 60.0
 SHOW_SECONDS = 1.0
-WEIGHT_DECAY = 0.1  # of matrices, times the rate; without it they grow until a long training collapses
+WEIGHT_DECAY = 0.1  # of matrices, times the rate: they do not grow without end in a long training
 CLIP = 1.0  # largest norm of a gradient, three times the usual: AMSGrad would remember a burst for good
 
 
