@@ -259,7 +259,7 @@ def validation_loss(curves: pd.DataFrame):
         ax.set(title=f"GRU_A with {units} units", ylabel="validation loss (nats per sample)", xlabel="updates")
         tails.append(rows[rows["update"] >= branch / 2].nats)
     tail = pd.concat(tails)
-    margin = 0.1 * (tail.max() - tail.min())
+    margin = 0.1 * (tail.max() - tail.min()) or 0.01  # of a single point
     axes[0, 0].set_ylim(tail.min() - margin, tail.max() + margin)  # of all panels, which share the axis
     return axes[0]
 

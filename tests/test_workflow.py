@@ -132,3 +132,27 @@ def test_a_changed_notebook_reruns_with_what_depends_on_it_and_a_failure_comes_l
     number = len(broken["cells"])
     assert last == f"pcodec: error: 08_synthesis.ipynb, cell {number}: ValueError: planted"
     assert not (home / "results" / "tiny-demo" / "decoded.csv").exists(), "a failed notebook leaves no table"
+
+
+def test_a_general_decoder_continues_from_a_file(home, first, tmp_path):
+    other = tmp_path / "project"
+    shutil.copytree(home, other, symlinks=True)
+    decoder = "models/tiny-demo/lpcnet-16-0-0.safetensors"
+
+    def train(*options):
+        command = [sys.executable, "-m", "pcodec", "run", "06_training", "--preset", "tiny", "-p", "first", decoder]
+        environment = os.environ | {"PCODEC_HOME": str(other)}
+        done = subprocess.run([*command, *options], cwd=other, env=environment, capture_output=True, text=True)
+        return done, pd.read_csv(other / "results" / "tiny-demo" / "training-16-0-0.csv")
+
+    before = pd.read_csv(home / "results" / "tiny-demo" / "training-16-0-0.csv")
+    done, judged = train("-p", "units", "16", "-p", "general_updates", "3")
+    assert done.returncode == 0, done.stderr[-3000:]
+    last, again = (table[table.split != "curve"].nats.to_numpy() for table in (before, judged))
+    assert last == pytest.approx(again, abs=1e-6), "no update is left to do: the decoder is judged as it is"
+    done, longer = train("-p", "units", "16", "-p", "general_updates", "5")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(longer["update"].unique()) == [3, 5]
+    done, _ = train("-p", "units", "32")
+    assert done.returncode != 0
+    assert f"{decoder}: 16 units, expected 32" in done.stderr.splitlines()[-1]

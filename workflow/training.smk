@@ -40,10 +40,11 @@ rule groups:
 
 
 def training_needs(wildcards):
-    """What a decoder builds on: the general one unless it starts from scratch, the groups for the specialists."""
+    """What a decoder builds on: `first` or the general one unless it starts from scratch, and the specialists' groups."""
     decoder = DECODERS[wildcards.decoder]
-    general = [f"{M}/lpcnet-{decoder.units}-0-0.safetensors"] if decoder.C and not decoder.scratch else []
-    return general + (table(f"groups-C{decoder.C}") if decoder.C >= 2 else [])
+    first = f"{M}/lpcnet-{decoder.units}-0-0.safetensors" if decoder.C else values("06_training").get("first", "")
+    built_on = [first.format(units=decoder.units)] if first and not decoder.scratch else []
+    return built_on + (table(f"groups-C{decoder.C}") if decoder.C >= 2 else [])
 
 
 rule training:
