@@ -191,10 +191,13 @@ def projection(table: pd.DataFrame, colour: str, ax=None):
 
 def groups(table: pd.DataFrame):
     """The paper's first figure for one C: t-SNE, and PCA beside it. Table: method, x, y, gender, group."""
-    _, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.8), layout="constrained")
     for ax, (method, rows) in zip(axes, table.groupby("method", sort=False), strict=True):
         projection(rows, "group", ax)
         ax.set_title(method)
+        shown = ax.get_legend_handles_labels()
+        ax.get_legend().remove()
+    figure.legend(*shown, loc="outside upper center", ncols=4)  # one for both, beside the points
     return axes
 
 
