@@ -9,6 +9,8 @@ parameters in its last columns; every figure carries them in its foot.
 Contents: `Run`, `run_name`, `settings`, `run`, `index`.
 """
 
+import base64
+import io
 import json
 import os
 import sys
@@ -126,17 +128,29 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
             number = error.cell_index + (0 if parameters else 1)  # counted from 1, without papermill's injected cell
             raise PcodecError(f"{Path(notebook).name}, cell {number}: {error.ename}: {message}") from None
         executed.metadata.papermill.update(input_path=Path(notebook).name, output_path=Path(output).name)
-        _without_sound(executed)
+        _slim(executed)
         nbformat.write(executed, temporary)  # names in place of this machine's paths
     print(f"{label}: {time.monotonic() - started:.0f} s", file=sys.stderr)
 
 
-def _without_sound(notebook) -> None:
-    """Put a line in place of every player: a copy that is passed on is small, and nobody's speech goes with it."""
+def _slim(notebook) -> None:
+    """Make a copy that can be passed on: no players, so that nobody's speech goes with it, and small images."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if "<audio" in "".join(output.get("data", {}).get("text/html", "")):
+            data = output.get("data", {})
+            if "<audio" in "".join(data.get("text/html", "")):
                 output["data"] = {"text/plain": "(a player, when the notebook itself is run)"}
+            elif "image/png" in data:
+                data["image/png"] = _in_256_colours(data["image/png"])
+
+
+def _in_256_colours(png: str) -> str:
+    """A PNG, in base64, with a palette: spectrograms take a third of the space."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image, io.BytesIO() as file:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+        return base64.b64encode(file.getvalue()).decode()
 
 
 def index(run: str) -> None:

@@ -1,14 +1,23 @@
+import base64
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pcodec import PcodecError, cli, notebooks, paths, presets
 
+IMAGE = """
+import numpy as np
+from PIL import Image
+Image.fromarray((np.random.default_rng(1).integers(0, 256, (99, 99, 1)) * [1, 0.5, 0.1]).astype(np.uint8))
+"""
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
@@ -27,6 +36,7 @@ def home(tmp_path, monkeypatch):
         cell('from pcodec.notebooks import Run\nimport os, pandas as pd\nrun = Run("01_x", globals())'),
         cell('if fail: raise (ValueError if fail == "value" else __import__("pcodec").PcodecError)(fail + " broke")'),
         cell("from IPython.display import Audio\nAudio([0.0, 0.5] * 8000, rate=16000)"),
+        cell(IMAGE),
         cell('run.write(pd.DataFrame({"threads": [os.environ["OMP_NUM_THREADS"]]}), "x")'),
     ]
     notebook = {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "p"}},
@@ -60,6 +70,11 @@ def test_a_run_leaves_copy_table_and_provenance(home):
     assert {path.name for path in output.parent.iterdir()} == {"01_x.ipynb", "x.csv"}
     assert str(home) not in output.read_text(), "an executed copy names no folder of this machine"
     assert "a player" in output.read_text() and "<audio" not in output.read_text(), "and holds nobody's speech"
+    (image,) = [data["image/png"] for part in json.loads(output.read_text())["cells"] for out in part["outputs"]
+                if "image/png" in (data := out.get("data", {}))]  # fmt: skip
+    with Image.open(io.BytesIO(base64.b64decode(image))) as found:
+        shades = np.random.default_rng(1).integers(0, 256, (99, 99, 1)) * [1, 0.5, 0.1]
+        assert found.mode == "P" and np.abs(np.asarray(found.convert("RGB")) - shades).max() < 4, "small, and the same"
     notebooks.index("smoke-demo")
     readme = (output.parent / "README.md").read_text()
     assert '| x.csv | 1 | 01_x | generated voices | 7 | `{"fail": ""}` |' in readme
