@@ -177,15 +177,6 @@ def paired() -> str:
     return lines(["difference", "ESTOI", "DNSMOS P.808", "ViSQOL"], rows)
 
 
-def complexity() -> str:
-    """How much less the small decoder computes."""
-    table = read("complexity_saving")
-    rows = [
-        (row["counted"], percent(row["density 0.1"], 1), percent(row["density 1"], 1)) for _, row in table.iterrows()
-    ]
-    return lines(["256 units less than 384, counted as", "GRU_A pruned to 10 %", "dense"], rows)
-
-
 def write(text: str) -> str:
     """README with every table made anew."""
 
