@@ -126,6 +126,6 @@ def interaction(paired: pd.DataFrame, draws: int = 2000, seed: int = 1) -> tuple
         raise PcodecError("the utterances fall into one group only: no interaction can be told")
     rng = np.random.default_rng(seed)
     found = np.mean([np.mean([own.mean() for own in group]) for group in by_group])
-    drawn = [np.mean([intervals.redrawn_mean(group, rng) for group in by_group]) for _ in range(draws)]
+    drawn = np.mean([intervals.redrawn_means(group, draws, rng) for group in by_group], axis=0)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(found), float(low), float(high)

@@ -6,7 +6,7 @@ and Hinkley 1997, section 3.8).
 
 Conventions: speakers weigh the same, however many utterances they have. Notebooks 07_validation_loss, 09_objective.
 
-Contents: `interval`, `redrawn_mean`.
+Contents: `interval`, `redrawn_means`.
 """
 
 import numpy as np
@@ -26,12 +26,16 @@ def interval(values: np.ndarray, speakers: np.ndarray, draws: int = 2000, seed: 
         raise PcodecError("a value is not a number")
     by_speaker = [values[speakers == name] for name in sorted(set(speakers), key=str)]
     rng = np.random.default_rng(seed)
-    low, high = np.quantile([redrawn_mean(by_speaker, rng) for _ in range(draws)], [0.025, 0.975])
+    low, high = np.quantile(redrawn_means(by_speaker, draws, rng), [0.025, 0.975])
     return float(np.mean([own.mean() for own in by_speaker])), float(low), float(high)
 
 
-def redrawn_mean(by_speaker: list[np.ndarray], rng: np.random.Generator) -> float:
-    """Values of each speaker -> mean of the speakers' means after drawing speakers, then their values, with
-    replacement."""
-    chosen = rng.integers(len(by_speaker), size=len(by_speaker))
-    return np.mean([rng.choice(by_speaker[i], len(by_speaker[i])).mean() for i in chosen])
+def redrawn_means(by_speaker: list[np.ndarray], draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Values of each speaker -> (draws,): the mean of the speakers' means after drawing speakers, then their values,
+    with replacement."""
+    chosen = rng.integers(len(by_speaker), size=(draws, len(by_speaker)))
+    means = np.empty(chosen.shape)
+    for i, own in enumerate(by_speaker):
+        here = chosen == i
+        means[here] = rng.choice(own, (here.sum(), len(own))).mean(axis=1)
+    return means.mean(axis=1)

@@ -134,9 +134,13 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
 
 
 def _slim(notebook) -> None:
-    """Make a copy that can be passed on: no players, so that nobody's speech goes with it, and small images."""
+    """Make a copy that can be passed on: no players, so that nobody's speech goes with it, and small images; messages
+    name no folder of this machine."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
+            if "text" in output:
+                for folder in (paths.root(), sys.prefix):
+                    output["text"] = output["text"].replace(f"{folder}/", "")
             data = output.get("data", {})
             if "<audio" in "".join(data.get("text/html", "")):
                 output["data"] = {"text/plain": "(a player, when the notebook itself is run)"}

@@ -22,6 +22,17 @@ def test_interval_covers_and_respects_speakers():
     assert np.mean(widths) > 3 * np.mean(naive)
 
 
+def test_spread_of_redrawn_means_is_that_of_the_two_stages():
+    """Planted: speakers of very different means, spreads and numbers of utterances, against the formula."""
+    rng = np.random.default_rng(1)
+    by_speaker = [rng.normal(mean, spread, n) for mean, spread, n in ((0, 1, 3), (5, 4, 7), (-2, 0, 2), (9, 2, 20))]
+    drawn = intervals.redrawn_means(by_speaker, 40_000, rng)
+    means = [own.mean() for own in by_speaker]
+    variance = (np.var(means) + np.mean([own.var() / len(own) for own in by_speaker])) / len(by_speaker)
+    assert drawn.mean() == pytest.approx(np.mean(means), abs=4 * np.sqrt(variance / 40_000))
+    assert drawn.var() == pytest.approx(variance, rel=0.03)
+
+
 def test_interval_of_a_constant_and_refusals():
     assert intervals.interval(np.full(6, 2.5), np.repeat(["a", "b"], 3)) == (2.5, 2.5, 2.5)
     with pytest.raises(PcodecError, match="3 values of 2 utterances"):

@@ -18,6 +18,11 @@ import numpy as np
 from PIL import Image
 Image.fromarray((np.random.default_rng(1).integers(0, 256, (99, 99, 1)) * [1, 0.5, 0.1]).astype(np.uint8))
 """
+WARNINGS = """
+import sys
+print(os.getcwd() + "/x.py: a warning")
+print(sys.prefix + "/y.py: another", file=sys.stderr)
+"""
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
@@ -37,6 +42,7 @@ def home(tmp_path, monkeypatch):
         cell('if fail: raise (ValueError if fail == "value" else __import__("pcodec").PcodecError)(fail + " broke")'),
         cell("from IPython.display import Audio\nAudio([0.0, 0.5] * 8000, rate=16000)"),
         cell(IMAGE),
+        cell(WARNINGS),
         cell('run.write(pd.DataFrame({"threads": [os.environ["OMP_NUM_THREADS"]]}), "x")'),
     ]
     notebook = {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "p"}},
@@ -68,7 +74,9 @@ def test_a_run_leaves_copy_table_and_provenance(home):
     assert (row.threads, row.preset, row.speech, row.seed) == (1, "smoke", "generated voices", 7)
     assert row.notebook == "01_x" and json.loads(row.parameters) == {"fail": ""}
     assert {path.name for path in output.parent.iterdir()} == {"01_x.ipynb", "x.csv"}
-    assert str(home) not in output.read_text(), "an executed copy names no folder of this machine"
+    copy = output.read_text()
+    assert all(f"{folder}/" not in copy for folder in (home, sys.prefix)), "it names no folder of this machine"
+    assert '"x.py: a warning' in copy and '"y.py: another' in copy
     assert "a player" in output.read_text() and "<audio" not in output.read_text(), "and holds nobody's speech"
     (image,) = [data["image/png"] for part in json.loads(output.read_text())["cells"] for out in part["outputs"]
                 if "image/png" in (data := out.get("data", {}))]  # fmt: skip
