@@ -23,6 +23,7 @@ from pcodec.codebooks import Codebooks
 from pcodec.lpcnet import LPCNet, LPCNetConfig
 from pcodec.synthesis import Synthesizer
 from pcodec.training import Sparsifier, build_optimizers
+from pcodec.vector import TOGETHER
 from pcodec.weights import CONTEXT
 
 SECONDS = 120.0  # of speech
@@ -100,7 +101,10 @@ def synthesis(file: Path) -> dict[str, float]:
                 Sparsifier(density)(model.sample.gru_a, 1)
             decoder = Synthesizer(model.arrays())
             name = f"{units} units, " + ("10 % of GRU_A's weights" if density else "dense")
-            found[name] = seconds / _best(lambda decoder=decoder: decoder.decode(analysed))
+            for signals in (1, TOGETHER):
+                jobs = [analysed] * signals, [None] * signals
+                speed = signals * seconds / _best(lambda decoder=decoder, jobs=jobs: decoder.decode_together(*jobs))
+                found[name + (f", {signals} signals at once" if signals > 1 else "")] = speed
     return found
 
 

@@ -4,7 +4,8 @@ Task: everything of `pcodec.synthesis` that runs once per frame or once per samp
 needs: what does not depend on the sample is folded away once per decoder (embedding times input matrix: three tables of
 256 rows) or once per frame (conditioning times input matrices).
 
-Conventions: F frames of 160 samples; N units of GRU_A; gates in the order r, z, n. Specification sections 8 and 11.
+Conventions: S signals side by side, each of which gets the samples it gets alone; F frames of 160 samples; N units of
+GRU_A; gates in the order r, z, n. Specification sections 8 and 11.
 
 Contents: `Network`, `fold`, `samples`, `forced_logits`, `FLOOR`.
 """
@@ -102,7 +103,7 @@ def fold(arrays: dict[str, np.ndarray]) -> Network:
 def _through(layer, x, y):
     """y = W x + b for one layer."""
     y[:] = layer[1]
-    add_product(layer[0], x, y)
+    add_product(layer[0], x.reshape(1, -1), y.reshape(1, -1))
 
 
 @compiled()
@@ -139,34 +140,41 @@ def _condition(network, first, f):
 
 @compiled()
 def _gru(gates, inputs, recurrent, h):
-    """One step in place, from its `inputs` (3 N,); `recurrent` (3 N,) is scratch."""
-    n = len(h)
-    for gate in range(3):
-        for i in range(n):
-            recurrent[gate * n + i] = gates.bias[gate * n + i] + gates.diagonals[gate * n + i] * h[i]
+    """One step of states h (S, N) in place, from `inputs` (S, 3 N); `recurrent` (S, 3 N) is scratch."""
+    n = h.shape[1]
+    for s in range(len(h)):
+        for gate in range(3):
+            for i in range(n):
+                recurrent[s, gate * n + i] = gates.bias[gate * n + i] + gates.diagonals[gate * n + i] * h[s, i]
     add_product(gates.recurrent, h, recurrent)
-    for i in range(2 * n):
-        recurrent[i] = sigmoid(recurrent[i] + inputs[i])
-    for i in range(n):
-        c = tanh(inputs[2 * n + i] + recurrent[i] * recurrent[2 * n + i])
-        h[i] = c + recurrent[n + i] * (h[i] - c)
+    for s in range(len(h)):
+        for i in range(2 * n):
+            recurrent[s, i] = sigmoid(recurrent[s, i] + inputs[s, i])
+        for i in range(n):
+            c = tanh(inputs[s, 2 * n + i] + recurrent[s, i] * recurrent[s, 2 * n + i])
+            h[s, i] = c + recurrent[s, n + i] * (h[s, i] - c)
 
 
 @compiled()
-def _logits(network, signal, prediction, excitation, a, b, scratch):
-    """256 logits, into scratch.logits; states a and b go one sample on."""
-    rows = network.tables[0, signal], network.tables[1, prediction], network.tables[2, excitation]
-    for i in range(len(scratch.a_inputs)):
-        scratch.a_inputs[i] = scratch.a_of_frame[i] + rows[0][i] + rows[1][i] + rows[2][i]
+def _logits(network, codes, a, b, scratch):
+    """Codes (S, 3) of signal, prediction, excitation -> 256 logits each, in scratch; states go one sample on."""
+    for s in range(len(codes)):
+        rows = network.tables[0, codes[s, 0]], network.tables[1, codes[s, 1]], network.tables[2, codes[s, 2]]
+        for i in range(scratch.a_inputs.shape[1]):
+            scratch.a_inputs[s, i] = scratch.a_of_frame[s, i] + rows[0][i] + rows[1][i] + rows[2][i]
     _gru(network.a, scratch.a_inputs, scratch.a_recurrent, a)
     scratch.b_inputs[:] = scratch.b_of_frame
     add_product(network.b_from_a, a, scratch.b_inputs)
     _gru(network.b, scratch.b_inputs, scratch.b_recurrent, b)
-    _squashed(network.out, b, scratch.hidden)
-    for i in range(LEVELS):
-        scratch.logits[i] = (
-            network.factors[i] * scratch.hidden[i] + network.factors[LEVELS + i] * scratch.hidden[LEVELS + i]
-        )
+    scratch.hidden[:] = network.out[1]
+    add_product(network.out[0], b, scratch.hidden)
+    for s in range(len(codes)):
+        for i in range(2 * LEVELS):
+            scratch.hidden[s, i] = tanh(scratch.hidden[s, i])
+        for i in range(LEVELS):
+            scratch.logits[s, i] = (
+                network.factors[i] * scratch.hidden[s, i] + network.factors[LEVELS + i] * scratch.hidden[s, LEVELS + i]
+            )
 
 
 @compiled()
@@ -206,9 +214,9 @@ def _draw(logits, sums, sharpness, uniform):
 
 
 class Scratch(NamedTuple):
-    """What is computed once per frame, and buffers of `_logits`."""
+    """What is computed once per frame of each signal, and buffers of `_logits`; the first axis is that of signals."""
 
-    first: np.ndarray  # (3, 128), first convolutions of the frame before, this and the next one
+    first: np.ndarray  # (S, 3, 128), first convolutions of the frame before, this and the next one
     f: np.ndarray
     a_of_frame: np.ndarray
     b_of_frame: np.ndarray
@@ -222,13 +230,16 @@ class Scratch(NamedTuple):
 
 
 @compiled()
-def _scratch(network, units, units_b, seen, inside):
-    def floats(n):
-        return np.empty(n, np.float32)
+def _scratch(network, a, b, seen, inside):
+    signals, units, units_b = len(a), a.shape[1], b.shape[1]
 
-    first = np.zeros((3, len(network.conv1[1])), np.float32)
-    for j in range(2):  # of what the first frame is the frame after
-        _convolve(network, seen[j : j + 3], inside[j : j + 3], first[j + 1])
+    def floats(n):
+        return np.zeros((signals, n), np.float32)
+
+    first = np.zeros((signals, 3, len(network.conv1[1])), np.float32)
+    for s in range(signals):
+        for j in range(2):  # of what the first frame is the frame after
+            _convolve(network, seen[s, j : j + 3], inside[s, j : j + 3], first[s, j + 1])
     return Scratch(
         first,
         floats(len(network.dense2[1])),
@@ -245,53 +256,61 @@ def _scratch(network, units, units_b, seen, inside):
 
 
 @compiled()
-def _begin_frame(network, window, inside, scratch):
-    """The next frame, with features (5, 20) around it."""
-    scratch.first[:2] = scratch.first[1:]
-    _convolve(network, window[2:], inside[2:], scratch.first[2])
-    if inside[CONTEXT]:
-        _condition(network, scratch.first, scratch.f)
-        _through(network.a_from_f, scratch.f, scratch.a_of_frame)
-        _through(network.b_from_f, scratch.f, scratch.b_of_frame)
+def _begin_frame(network, k, seen, inside, scratch):
+    """Frame k of each signal."""
+    for s in range(len(seen)):
+        first = scratch.first[s]
+        first[:2] = first[1:]
+        _convolve(network, seen[s, k + 2 : k + 5], inside[s, k + 2 : k + 5], first[2])
+        if inside[s, k + CONTEXT]:
+            _condition(network, first, scratch.f[s])
+            _through(network.a_from_f, scratch.f[s], scratch.a_of_frame[s])
+            _through(network.b_from_f, scratch.f[s], scratch.b_of_frame[s])
 
 
 @compiled()
 def samples(network, seen, inside, lpc, sharpness, uniforms, a, b, past, excitation):
-    """Features (F + 4, 20), two frames of context on either side -> (160 F,) at int16 scale (section 11).
+    """Features (S, F + 4, 20), two frames of context on either side -> (S, 160 F) at int16 scale (section 11).
 
-    Frames that are not `inside` (F + 4,) give zeros. LPC (F, 16), factors on the logits (F,) and uniform random numbers
-    (F, 160) belong to the frames in the middle; states a and b, `past` (17,) and `excitation` (1,) change in place.
+    Frames that are not `inside` (S, F + 4) give zeros. LPC (S, F, 16), factors on the logits (S, F) and uniform random
+    numbers (S, F, 160) belong to the frames in the middle. States a and b (S, N), `past` (S, 17) and `excitation` (S,)
+    change in place; where one signal is inside, they go on in all.
     """
+    signals, frames, _ = uniforms.shape
     out = np.zeros(uniforms.shape)
-    scratch = _scratch(network, len(a), len(b), seen, inside)
-    for k in range(len(uniforms)):
-        _begin_frame(network, seen[k : k + 5], inside[k : k + 5], scratch)
-        if not inside[k + CONTEXT]:
+    codes, prediction = np.zeros((signals, 3), np.int64), np.zeros(signals)
+    scratch = _scratch(network, a, b, seen, inside)
+    for k in range(frames):
+        _begin_frame(network, k, seen, inside, scratch)
+        if not inside[:, k + CONTEXT].any():
             continue
         for t in range(FRAME):
-            prediction = 0.0
-            for i in range(ORDER):
-                prediction -= lpc[k, i] * past[i]
-            codes = mulaw_encode(past[0]), mulaw_encode(prediction)
-            _logits(network, codes[0], codes[1], excitation[0], a, b, scratch)
-            excitation[0] = _draw(scratch.logits, scratch.sums, sharpness[k], uniforms[k, t])
-            for i in range(ORDER - 1, 0, -1):
-                past[i] = past[i - 1]
-            past[0] = prediction + MULAW_TABLE[excitation[0]]
-            past[ORDER] = past[0] + PREEMPHASIS * past[ORDER]
-            out[k, t] = math.floor(0.5 + min(32767.0, max(-32767.0, past[ORDER])))
-    return out.ravel()
+            for s in range(signals):
+                prediction[s] = 0.0
+                for i in range(ORDER):
+                    prediction[s] -= lpc[s, k, i] * past[s, i]
+                codes[s, 0], codes[s, 1] = mulaw_encode(past[s, 0]), mulaw_encode(prediction[s])
+                codes[s, 2] = excitation[s]
+            _logits(network, codes, a, b, scratch)
+            for s in range(signals):
+                excitation[s] = _draw(scratch.logits[s], scratch.sums[s], sharpness[s, k], uniforms[s, k, t])
+                for i in range(ORDER - 1, 0, -1):
+                    past[s, i] = past[s, i - 1]
+                past[s, 0] = prediction[s] + MULAW_TABLE[excitation[s]]
+                past[s, ORDER] = past[s, 0] + PREEMPHASIS * past[s, ORDER]
+                if inside[s, k + CONTEXT]:
+                    out[s, k, t] = math.floor(0.5 + min(32767.0, max(-32767.0, past[s, ORDER])))
+    return out.reshape(signals, -1)
 
 
 @compiled()
 def forced_logits(network, seen, inside, codes, a, b):
-    """Logits (160 F, 256) when the past was `codes` (160 F, 3), signal, prediction, excitation; else as `samples`."""
-    out = np.empty((len(codes), LEVELS), np.float32)
-    scratch = _scratch(network, len(a), len(b), seen, inside)
-    for t in range(len(codes)):
-        k = t // FRAME
+    """Logits (S, 160 F, 256) when the past was `codes` (S, 160 F, 3), signal, prediction, excitation."""
+    out = np.empty((len(codes), codes.shape[1], LEVELS), np.float32)
+    scratch = _scratch(network, a, b, seen, inside)
+    for t in range(codes.shape[1]):
         if t % FRAME == 0:
-            _begin_frame(network, seen[k : k + 5], inside[k : k + 5], scratch)
-        _logits(network, codes[t, 0], codes[t, 1], codes[t, 2], a, b, scratch)
-        out[t] = scratch.logits
+            _begin_frame(network, t // FRAME, seen, inside, scratch)
+        _logits(network, codes[:, t], a, b, scratch)
+        out[:, t] = scratch.logits
     return out

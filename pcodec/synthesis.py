@@ -12,6 +12,7 @@ two frames ahead: a stream is `DELAY` = 400 samples, 25 ms, late. The network he
 Contents: `Synthesizer`, `State`, `decode_all`, `softer`, `step`, `temperature`.
 """
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from pcodec import PcodecError, audio, sampler, threads, weights
 from pcodec.audio import MULAW_ZERO
 from pcodec.cepstrum import BANDS, FRAME, ORDER, lpc_from_cepstrum
 from pcodec.features import COLUMNS, FEATURES, OFFSET
-from pcodec.vector import LANES
+from pcodec.vector import LANES, TOGETHER
 from pcodec.weights import CONTEXT
 
 DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
@@ -32,15 +33,15 @@ QUIETEST = -12.485  # c0 of digital silence, which cannot be made softer
 
 
 class State:
-    """What a signal that is being made needs of its past; changed in place by `Synthesizer.advance`."""
+    """What S signals that are being made need of their past; changed in place by `Synthesizer.advance`."""
 
-    def __init__(self, units: int, units_b: int, seed: int = 1):
-        self.a, self.b = np.zeros(units, np.float32), np.zeros(units_b, np.float32)
-        self.past = np.zeros(ORDER + 1)  # predicted-from signal, newest first; last, the de-emphasized one
-        self.excitation = np.full(1, MULAW_ZERO)
-        self.rng = np.random.default_rng(seed)
-        self.features = np.zeros((2 * CONTEXT, len(COLUMNS)), np.float32)
-        self.inside = np.zeros(2 * CONTEXT, bool)  # which of these frames belong to the signal
+    def __init__(self, units: int, units_b: int, seed: int = 1, signals: int = 1):
+        self.a, self.b = np.zeros((signals, units), np.float32), np.zeros((signals, units_b), np.float32)
+        self.past = np.zeros((signals, ORDER + 1))  # predicted-from signal, newest first; last, the de-emphasized one
+        self.excitation = np.full(signals, MULAW_ZERO)
+        self.rngs = [np.random.default_rng(seed) for _ in range(signals)]
+        self.features = np.zeros((signals, 2 * CONTEXT, len(COLUMNS)), np.float32)
+        self.inside = np.zeros((signals, 2 * CONTEXT), bool)  # which of these frames belong to the signal
 
 
 class Synthesizer:
@@ -74,21 +75,30 @@ class Synthesizer:
 
         With `last` the features end the signal, and 320 more samples come out. Raises `PcodecError` for another shape.
         """
-        features = np.asarray(features, dtype=np.float32)
-        if features.ndim != 2 or features.shape[1] != state.features.shape[1]:
-            raise PcodecError(f"features must be (frames, {state.features.shape[1]}), got {features.shape}")
-        features = softer(features)
-        after = CONTEXT if last else 0
-        seen = np.concatenate([state.features, features, np.zeros((after, features.shape[1]), np.float32)])
-        inside = np.concatenate([state.inside, np.ones(len(features), bool), np.zeros(after, bool)])
-        now = slice(CONTEXT, len(seen) - CONTEXT)
-        uniforms = np.zeros((len(seen[now]), FRAME))
-        uniforms[inside[now]] = state.rng.random((inside[now].sum(), FRAME))
+        return self._advance(state, [features], last)[0]
+
+    def _advance(self, state, features, last):
+        """`advance` for all signals of a state; they may differ in length where they end."""
+        before, columns = 2 * CONTEXT, state.features.shape[2]
+        longest = max(map(len, features)) + (CONTEXT if last else 0)
+        seen = np.pad(state.features, ((0, 0), (0, longest), (0, 0)))
+        inside = np.pad(state.inside, ((0, 0), (0, longest)))
+        for s, of_signal in enumerate(features):
+            of_signal = np.asarray(of_signal, dtype=np.float32)
+            if of_signal.ndim != 2 or of_signal.shape[1] != columns:
+                raise PcodecError(f"features must be (frames, {columns}), got {of_signal.shape}")
+            seen[s, before : before + len(of_signal)] = softer(of_signal)
+            inside[s, before : before + len(of_signal)] = True
+        now = slice(CONTEXT, seen.shape[1] - CONTEXT)
+        uniforms = np.zeros((*inside[:, now].shape, FRAME))
+        for rng, drawn, within in zip(state.rngs, uniforms, inside[:, now], strict=True):
+            drawn[within] = rng.random((within.sum(), FRAME))
+        lpc = np.stack([lpc_from_cepstrum(cepstrum) for cepstrum in seen[:, now, FEATURES["cepstrum"]]])
         out = sampler.samples(
-            self.network, seen, inside, lpc_from_cepstrum(seen[now, FEATURES["cepstrum"]]).astype(np.float64),
-            temperature(seen[now, FEATURES["correlation"]]), uniforms, state.a, state.b, state.past, state.excitation,
+            self.network, seen, inside, lpc.astype(np.float64), temperature(seen[:, now, FEATURES["correlation"]]),
+            uniforms, state.a, state.b, state.past, state.excitation,
         )  # fmt: skip
-        state.features, state.inside = seen[-2 * CONTEXT :], inside[-2 * CONTEXT :]
+        state.features, state.inside = seen[:, -before:], inside[:, -before:]
         return (np.clip(out * 10 ** (HEADROOM / 20), -32767, 32767) / audio.SCALE).astype(np.float32)
 
     def decode(self, features: np.ndarray, samples: int | None = None, seed: int = 1) -> np.ndarray:
@@ -96,10 +106,18 @@ class Synthesizer:
 
         `samples` cuts to the length of the original; at most 160 F - 80 can be had.
         """
-        available = FRAME * len(features) - OFFSET
-        if samples is not None and samples > available:
-            raise PcodecError(f"{len(features)} frames give {available} samples, {samples} were asked for")
-        return self.advance(self.start(seed), features, last=True)[DELAY:][:samples]
+        return self.decode_together([features], [samples], seed)[0]
+
+    def decode_together(self, features: list[np.ndarray], samples: list[int | None], seed: int = 1) -> list[np.ndarray]:
+        """`decode` of several signals side by side: the same samples, faster, as the weights are read once for all."""
+        lengths = []
+        for of_signal, wanted in zip(features, samples, strict=True):
+            available = FRAME * len(of_signal) - OFFSET
+            lengths.append(available if wanted is None else wanted)
+            if lengths[-1] > available:
+                raise PcodecError(f"{len(of_signal)} frames give {available} samples, {wanted} were asked for")
+        out = self._advance(State(self.units, self.units_b, seed, len(features)), features, last=True)
+        return [signal[DELAY : DELAY + length] for signal, length in zip(out, lengths, strict=True)]
 
     def log_probabilities(self, features: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """ln P(e) of each sample, (160 F, 256), when the past was `codes` (160 F, 3): signal, prediction, excitation.
@@ -110,15 +128,33 @@ class Synthesizer:
         seen = np.concatenate([none, np.asarray(features, np.float32), none])
         inside = np.pad(np.ones(len(features), bool), CONTEXT)
         state = self.start()
-        logits = sampler.forced_logits(self.network, seen, inside, np.asarray(codes, np.int64), state.a, state.b)
+        codes = np.asarray(codes, np.int64)
+        logits = sampler.forced_logits(self.network, seen[None], inside[None], codes[None], state.a, state.b)[0]
         return scipy.special.log_softmax(logits.astype(np.float64), axis=1)
 
 
 def decode_all(jobs: list[tuple[Synthesizer, np.ndarray, int]], seed: int = 1) -> list[np.ndarray]:
-    """`Synthesizer.decode` of many (synthesizer, features, samples), on all threads, with a progress bar."""
-    with ThreadPoolExecutor(threads()) as pool:
-        decoded = pool.map(lambda job: job[0].decode(*job[1:], seed), jobs)
-        return list(tqdm(decoded, total=len(jobs), desc="decoding", mininterval=2))
+    """`Synthesizer.decode` of many (synthesizer, features, samples), on all threads, with a progress bar.
+
+    Signals of one decoder and of similar lengths go side by side.
+    """
+    alike = sorted(range(len(jobs)), key=lambda job: (id(jobs[job][0]), len(jobs[job][1])))
+    batches = []
+    for _, of_decoder in itertools.groupby(alike, key=lambda job: id(jobs[job][0])):
+        of_decoder = list(of_decoder)
+        batches += [of_decoder[i : i + TOGETHER] for i in range(0, len(of_decoder), TOGETHER)]
+
+    def decode(batch):
+        _, features, samples = zip(*(jobs[job] for job in batch), strict=True)
+        return jobs[batch[0]][0].decode_together(features, samples, seed)
+
+    decoded = [None] * len(jobs)
+    with ThreadPoolExecutor(threads()) as pool, tqdm(total=len(jobs), desc="decoding", mininterval=2) as bar:
+        for batch, signals in zip(batches, pool.map(decode, batches), strict=True):
+            for job, signal in zip(batch, signals, strict=True):
+                decoded[job] = signal
+            bar.update(len(batch))
+    return decoded
 
 
 def _bytes(part):

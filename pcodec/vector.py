@@ -2,13 +2,14 @@
 
 Task: one sample of synthesis is a handful of small matrix-vector products. LLVM does not vectorize a loop over sparse
 16 x 1 blocks, so it is written here in LLVM's own vector instructions, which become AVX-512, AVX2, SSE or NEON, as the
-machine has it.
+machine has it. Several vectors at once share the reading and widening of the weights; each gets the bits it gets alone.
 
 Conventions: a matrix (16 R, K) is cut into R strips of 16 rows; of each strip the columns that are not zero throughout
 are kept; a dense matrix is one of which all are kept. Weights are float16, arithmetic is float32. The relative error of
 `exp2` and the absolute ones of `sigmoid` and `tanh`, which are made from it, are below 4e-7.
 
-Contents: `Blocks`, `pack`, `add_product`, `exp2`, `sigmoid`, `tanh`, `compiled` (how to compile what calls them).
+Contents: `Blocks`, `pack`, `add_product`, `TOGETHER`, `exp2`, `sigmoid`, `tanh`, `compiled` (how to compile what calls
+them).
 """
 
 import functools
@@ -24,6 +25,7 @@ from numba.extending import intrinsic
 
 LANES = 16  # rows of a strip, numbers in a register
 CHAINS = 3  # sums that grow side by side: one alone would wait for itself
+TOGETHER = 4  # vectors multiplied at once
 POLYNOMIAL = np.polynomial.Chebyshev.interpolate(np.exp2, 6, [0.0, 1.0]).convert(kind=np.polynomial.Polynomial).coef
 C0, C1, C2, C3, C4, C5, C6 = map(np.float32, POLYNOMIAL)
 compiled = functools.partial(numba.njit, cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -54,56 +56,80 @@ def pack(matrix: np.ndarray) -> Blocks:
     )
 
 
-@compiled()
-def add_product(blocks, x, out):
-    """out (16 R,) += matrix @ x (K,), float32."""
-    _add_product(blocks.weights, blocks.columns, blocks.starts, x, out)
+def _product(vectors):
+    """The product of a matrix and `vectors` vectors, as an intrinsic."""
+
+    @intrinsic
+    def product(typing_context, weights, columns, starts, x, out):
+        return types.void(weights, columns, starts, x, out), functools.partial(_generate, vectors)
+
+    return product
 
 
-@intrinsic
-def _add_product(typing_context, weights, columns, starts, x, out):
+def _generate(vectors, context, builder, signature, arguments):
     floats, halves = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(16), LANES)
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     nothing = ir.Constant(floats, ir.Undefined)
+    arrays = [
+        cgutils.create_struct_proxy(kind)(context, builder, value)
+        for kind, value in zip(signature.args, arguments, strict=True)
+    ]
+    weights, columns, starts = (array.data for array in arrays[:3])
+    size = arrays[2].nitems.type
 
-    def generate(context, builder, signature, arguments):
-        arrays = [
-            cgutils.create_struct_proxy(kind)(context, builder, value)
-            for kind, value in zip(signature.args, arguments, strict=True)
-        ]
-        weights, columns, starts, x, out = (array.data for array in arrays)
-        size = arrays[2].nitems.type
+    def rows(array):
+        width = builder.extract_value(array.shape, 1)
+        return [builder.gep(array.data, [builder.mul(width, size(row))]) for row in range(vectors)]
 
-        def vector(data, block, kind):
-            at = builder.gep(data, [builder.mul(block, size(LANES))])
-            return builder.bitcast(at, kind.as_pointer())
+    def vector(data, block, kind):
+        at = builder.gep(data, [builder.mul(block, size(LANES))])
+        return builder.bitcast(at, kind.as_pointer())
 
-        def index(data, position):
-            return builder.sext(builder.load(builder.gep(data, [position])), size)
+    def index(data, position):
+        return builder.sext(builder.load(builder.gep(data, [position])), size)
 
-        sums = [cgutils.alloca_once(builder, floats) for _ in range(CHAINS)]
-        strips = builder.sub(arrays[2].nitems, size(1))
-        with cgutils.for_range(builder, strips) as strip:
-            goal = vector(out, strip.index, floats)
-            builder.store(builder.load(goal, align=4), sums[0])
-            for one in sums[1:]:
+    xs, outs = rows(arrays[3]), rows(arrays[4])
+    sums = [[cgutils.alloca_once(builder, floats) for _ in range(CHAINS)] for _ in range(vectors)]
+    strips = builder.sub(arrays[2].nitems, size(1))
+    with cgutils.for_range(builder, strips) as strip:
+        goals = [vector(row, strip.index, floats) for row in outs]
+        for goal, chains in zip(goals, sums, strict=True):
+            builder.store(builder.load(goal, align=4), chains[0])
+            for one in chains[1:]:
                 builder.store(ir.Constant(floats, [0.0] * LANES), one)
-            begin, end = index(starts, strip.index), index(starts, builder.add(strip.index, size(1)))
-            with cgutils.for_range_slice(builder, begin, end, size(CHAINS), size) as (first, _):
-                for chain, one in enumerate(sums):
-                    block = builder.add(first, size(chain))
-                    w = _widened(context, builder, builder.load(vector(weights, block, halves), align=2))
-                    value = builder.load(builder.gep(x, [index(columns, block)]))
+        begin, end = index(starts, strip.index), index(starts, builder.add(strip.index, size(1)))
+        with cgutils.for_range_slice(builder, begin, end, size(CHAINS), size) as (first, _):
+            for chain in range(CHAINS):
+                block = builder.add(first, size(chain))
+                w = _widened(context, builder, builder.load(vector(weights, block, halves), align=2))
+                column = index(columns, block)
+                for row, chains in zip(xs, sums, strict=True):
+                    value = builder.load(builder.gep(row, [column]))
                     value = builder.insert_element(nothing, value, ir.IntType(32)(0))
                     product = builder.fmul(w, builder.shuffle_vector(value, nothing, zeros), flags=("contract",))
+                    one = chains[chain]
                     builder.store(builder.fadd(product, builder.load(one), flags=("contract",)), one)
-            total = builder.load(sums[0])
-            for one in sums[1:]:
+        for goal, chains in zip(goals, sums, strict=True):
+            total = builder.load(chains[0])
+            for one in chains[1:]:
                 total = builder.fadd(total, builder.load(one))
             builder.store(total, goal, align=4)
-        return context.get_dummy_value()
+    return context.get_dummy_value()
 
-    return types.void(weights, columns, starts, x, out), generate
+
+_of_one, _of_several = _product(1), _product(TOGETHER)
+
+
+@compiled()
+def add_product(blocks, x, out):
+    """out (S, 16 R) += matrix @ x (S, K), for S vectors; float32, contiguous."""
+    done = 0
+    while done + TOGETHER <= len(x):
+        _of_several(blocks.weights, blocks.columns, blocks.starts, x[done:], out[done:])
+        done += TOGETHER
+    while done < len(x):
+        _of_one(blocks.weights, blocks.columns, blocks.starts, x[done:], out[done:])
+        done += 1
 
 
 def _widened(context, builder, halves):

@@ -103,11 +103,15 @@ def test_a_stream_gives_the_same_samples(pieces, model, analysed):
 
 
 def test_many_signals_at_once(model, analysed):
+    """Of two decoders and several lengths, more of one than go side by side: each as it is alone."""
+    other = Synthesizer({name: value[:] * np.float32(0.9) for name, value in model.arrays().items()})
     synthesizer = Synthesizer(model.arrays())
-    signals = [analysed, analysed[:20], analysed[8:]]
-    jobs = list(zip([synthesizer] * 3, signals, (6320, 3000, 5040), strict=True))
-    for (_, signal, samples), decoded in zip(jobs, decode_all(jobs, seed=3), strict=True):
-        assert np.array_equal(decoded, synthesizer.decode(signal, samples, seed=3))
+    signals = [analysed, analysed[:20], analysed[8:], analysed[:2], analysed[4:36], analysed[:30], analysed[:33]]
+    lengths = [6320, 3000, 5040, 100, None, 0, 5000]
+    jobs = list(zip([synthesizer, other, *[synthesizer] * 5], signals, lengths, strict=True))
+    for (maker, signal, samples), decoded in zip(jobs, decode_all(jobs, seed=3), strict=True):
+        assert np.array_equal(decoded, maker.decode(signal, samples, seed=3))
+        assert len(decoded) == (samples if samples is not None else 160 * len(signal) - 80)
 
 
 def test_same_seed_same_samples(model, analysed):

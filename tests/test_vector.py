@@ -23,21 +23,33 @@ def test_product_is_numpy_s(density):
     kept = int(np.count_nonzero(weights.reshape(6, 16, 50).any(axis=1)))
     assert kept <= len(blocks.columns) <= kept + 6 * (vector.CHAINS - 1)
     x = np.random.default_rng(2).standard_normal(50).astype(np.float32)
-    out = np.arange(96, dtype=np.float32)
+    out = np.arange(96, dtype=np.float32)[None]
+    vector.add_product(blocks, x[None], out)
+    assert out[0] == pytest.approx(np.arange(96) + weights.astype(float) @ x, rel=1e-6, abs=1e-5)
+
+
+@pytest.mark.parametrize("together", [2, vector.TOGETHER, 2 * vector.TOGETHER + 1])
+def test_vectors_together_get_the_bits_they_get_alone(together):
+    blocks = vector.pack(matrix(3, 50, 0.4))
+    x = np.random.default_rng(2).standard_normal((together, 50)).astype(np.float32)
+    out = np.ones((together, 48), np.float32)
+    alone = out.copy()
     vector.add_product(blocks, x, out)
-    assert out == pytest.approx(np.arange(96) + weights.astype(float) @ x, rel=1e-6, abs=1e-5)
+    for row in range(together):
+        vector.add_product(blocks, x[row : row + 1], alone[row : row + 1])
+    assert np.array_equal(out, alone) and len(np.unique(out[:, 0])) == together
 
 
 def test_every_float16_is_widened_exactly():
     values = np.arange(65536, dtype=np.uint16).view(np.float16)
     values = values[np.isfinite(values)].reshape(16, -1)
-    blocks, out = vector.pack(values.astype(np.float32)), np.zeros(16, np.float32)
+    blocks, out = vector.pack(values.astype(np.float32)), np.zeros((1, 16), np.float32)
     for column in range(values.shape[1]):
-        x = np.zeros(values.shape[1], np.float32)
-        x[column] = 1.0
+        x = np.zeros((1, values.shape[1]), np.float32)
+        x[0, column] = 1.0
         out[:] = 0.0
         vector.add_product(blocks, x, out)
-        assert np.array_equal(out, values[:, column])
+        assert np.array_equal(out[0], values[:, column])
 
 
 @numba.njit
@@ -66,9 +78,9 @@ from pcodec import vector
 weights = np.arange(-32.0, 32.0).reshape(16, 4)
 weights[:4] = 0
 weights[:4, 0] = 6e-8, -1e-5, 65504, 1 + 2**-10  # subnormal, largest, finest: converted without an instruction for it
-out = np.zeros(16, np.float32)
-vector.add_product(vector.pack(weights), np.array([1, 2, 4, 8], np.float32), out)
-assert np.array_equal(out, np.float32(weights.astype(np.float16) @ np.float32([1, 2, 4, 8]))), out
+out = np.zeros((1, 16), np.float32)
+vector.add_product(vector.pack(weights), np.array([[1, 2, 4, 8]], np.float32), out)
+assert np.array_equal(out[0], np.float32(weights.astype(np.float16) @ np.float32([1, 2, 4, 8]))), out
 """
     plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | plain, timeout=120)
