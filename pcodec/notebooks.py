@@ -80,6 +80,8 @@ class Run:
             for suffix, options in ((".png", {"dpi": 150}), (".pdf", {"metadata": {"CreationDate": None}})):
                 with paths.replacing(paths.figures(self.name) / f"{name}{suffix}") as temporary:
                     figure.savefig(temporary, bbox_inches="tight", **options)
+                    if suffix == ".png":
+                        temporary.write_bytes(_in_256_colours(temporary.read_bytes()))
 
     def model(self, name: str) -> Path:
         """Path of trained weights, models/<run>/<name>."""
@@ -145,16 +147,18 @@ def _slim(notebook) -> None:
             if "<audio" in "".join(data.get("text/html", "")):
                 output["data"] = {"text/plain": "(a player, when the notebook itself is run)"}
             elif "image/png" in data:
-                data["image/png"] = _in_256_colours(data["image/png"])
+                png = _in_256_colours(base64.b64decode(data["image/png"]))
+                data["image/png"] = base64.b64encode(png).decode()
 
 
-def _in_256_colours(png: str) -> str:
-    """A PNG, in base64, with a palette: spectrograms take a third of the space."""
+def _in_256_colours(png: bytes) -> bytes:
+    """A PNG with a palette: spectrograms take a third of the space."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(base64.b64decode(png))) as image, io.BytesIO() as file:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
-        return base64.b64encode(file.getvalue()).decode()
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    file = io.BytesIO()
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def index(run: str) -> None:
