@@ -178,26 +178,31 @@ def _logits(network, codes, a, b, scratch):
 
 
 @compiled()
+def _sum(values, sums):
+    """Sum of 256 values, and of each strip of them into `sums`."""
+    total = np.float32(0.0)
+    for strip in range(len(sums)):
+        of_strip = np.float32(0.0)
+        for i in range(strip * LANES, (strip + 1) * LANES):
+            of_strip += values[i]
+        sums[strip] = of_strip
+        total += of_strip
+    return total
+
+
+@compiled()
 def _draw(logits, sums, sharpness, uniform):
     """Code drawn by inverse CDF from the sharpened, floored distribution; `logits` become its probabilities."""
     top = logits[0]
     for i in range(LEVELS):  # logits.max() minds NaN, one by one
         top = max(top, logits[i])
     scale = np.float32(sharpness) * LOG2E
-    total = np.float32(0.0)
     for i in range(LEVELS):
         logits[i] = exp2((logits[i] - top) * scale)
+    floor = FLOOR * _sum(logits, sums)
     for i in range(LEVELS):
-        total += logits[i]
-    floor = FLOOR * total
-    mass = np.float32(0.0)
-    for strip in range(0, LEVELS, LANES):
-        of_strip = np.float32(0.0)
-        for i in range(strip, strip + LANES):
-            logits[i] = max(np.float32(0.0), logits[i] - floor)
-            of_strip += logits[i]
-        sums[strip // LANES] = of_strip
-        mass += of_strip
+        logits[i] = max(np.float32(0.0), logits[i] - floor)
+    mass = _sum(logits, sums)
     target = np.float32(uniform) * mass
     strip = 0
     while strip < len(sums) - 1 and target >= sums[strip]:

@@ -28,7 +28,9 @@ CHAINS = 3  # sums that grow side by side: one alone would wait for itself
 TOGETHER = 4  # vectors multiplied at once
 POLYNOMIAL = np.polynomial.Chebyshev.interpolate(np.exp2, 6, [0.0, 1.0]).convert(kind=np.polynomial.Polynomial).coef
 C0, C1, C2, C3, C4, C5, C6 = map(np.float32, POLYNOMIAL)
-compiled = functools.partial(numba.njit, cache=True, nogil=True, fastmath=True, error_model="numpy")
+# Not all of fast math: sums keep their order, or they would depend on what the compiler makes of the code around them.
+FAST = {"contract", "nnan", "ninf", "nsz"}
+compiled = functools.partial(numba.njit, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 LOG2E = np.float32(1.0 / math.log(2.0))
 
 

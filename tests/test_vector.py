@@ -71,6 +71,20 @@ def test_activations_are_as_exact_as_stated():
     assert np.isfinite(far).all() and far[2].tolist() == [-1, -1, 1, 1]
 
 
+@vector.compiled(cache=False)
+def total(x):
+    found = np.float32(0.0)
+    for i in range(len(x)):
+        found += x[i]
+    return found
+
+
+def test_compiled_sums_keep_their_order():
+    """Or a decoder's samples would depend on whether it was compiled in this process or in an earlier one."""
+    x = np.random.default_rng(1).standard_normal(4096).astype(np.float32)
+    assert total(x) == np.cumsum(x)[-1] and np.cumsum(x)[-1] != np.cumsum(x[::-1])[-1]
+
+
 def test_runs_without_wide_vectors(tmp_path):
     code = """
 import numpy as np
