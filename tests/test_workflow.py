@@ -156,3 +156,10 @@ def test_a_general_decoder_continues_from_a_file(home, first, tmp_path):
     done, _ = train("-p", "units", "32")
     assert done.returncode != 0
     assert f"{decoder}: 16 units, expected 32" in done.stderr.splitlines()[-1]
+    corpus = other / "results" / "tiny-demo" / "corpus.csv"
+    table = pd.read_csv(corpus)
+    heard = table.speaker[table.split == "train"].iloc[0]
+    table.assign(split=table.split.where(table.speaker != heard, "test")).to_csv(corpus, index=False)
+    done, _ = train("-p", "units", "16", "-p", "general_updates", "5")
+    assert done.returncode != 0
+    assert f"{decoder}: has heard speaker {heard}, who is to be unseen here" in done.stderr.splitlines()[-1]
