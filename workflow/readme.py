@@ -66,7 +66,7 @@ def claims() -> str:
         ("GRU_A of 384 or 256 units; C = 2 or 4 groups", "the same", "`capacity`, `groups_number`"),
         ("1.6 kb/s", f"1600 b/s; {1000 * rate:.0f} b/s with the files' headers", "`rate`"),
         ("two groups are about women and men",
-         f"{percent(gender['train and validation'])} of the speakers are in the group of their gender",
+         f"{percent(gender['train and validation'])} of training and validation speakers are in their gender's group",
          "`embedding`, `groups-C2`, `groups-C4`"),
         ("the personalized decoder has the lower validation loss at either size", "<br>".join(better),
          "`validation_loss`, `validation_loss_gain`"),
@@ -91,7 +91,7 @@ def speech() -> str:
     rows = []
     for split, of in (
         ("train", "everything that learns"), ("validation", "losses, and when the speaker encoder stops"),
-        ("test", "test-other: nothing is chosen with them"), ("personal", "decoders for one person"),
+        ("test", "test-other: nothing was trained on them"), ("personal", "decoders for one person"),
     ):  # fmt: skip
         part = table[table.split == split]
         each = part.groupby("speaker").seconds.sum()
