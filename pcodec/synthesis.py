@@ -109,7 +109,10 @@ class Synthesizer:
         return self.decode_together([features], [samples], seed)[0]
 
     def decode_together(self, features: list[np.ndarray], samples: list[int | None], seed: int = 1) -> list[np.ndarray]:
-        """`decode` of several signals side by side: the same samples, faster, as the weights are read once for all."""
+        """`decode` of several signals (F, 20) side by side: the same samples, faster: weights are read once for all.
+
+        Raises `PcodecError` where more samples are asked for than there are.
+        """
         lengths = []
         for of_signal, wanted in zip(features, samples, strict=True):
             available = FRAME * len(of_signal) - OFFSET

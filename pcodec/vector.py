@@ -69,6 +69,7 @@ def _product(vectors):
 
 
 def _generate(vectors, context, builder, signature, arguments):
+    """LLVM of out += matrix @ x for `vectors` rows of x and out: a block of weights is read once for all of them."""
     floats, halves = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(16), LANES)
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     nothing = ir.Constant(floats, ir.Undefined)
