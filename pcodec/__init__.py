@@ -16,6 +16,11 @@ __version__ = "0.1.0"
 class PcodecError(Exception):
     """What the user gave cannot be used. The message is one line and names the file or value."""
 
+    @classmethod
+    def of(cls, path, what: str, error) -> "PcodecError":
+        """ "path: what: error", of an error whose text may have several lines."""
+        return cls(f"{path}: {what}: {' '.join(str(error).split())}")
+
 
 def threads() -> int:
     """How many threads or processes this one may use: what `pcodec run --threads` set, or all cores."""

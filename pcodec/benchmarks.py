@@ -16,15 +16,20 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pcodec import audio, backend, bitstream, corpus, features, quantizer
-from pcodec.backend import torch
-from pcodec.cepstrum import FRAME
-from pcodec.codebooks import Codebooks
-from pcodec.lpcnet import LPCNet, LPCNetConfig
-from pcodec.synthesis import Synthesizer
-from pcodec.training import Sparsifier, build_optimizers
-from pcodec.vector import TOGETHER
-from pcodec.weights import CONTEXT
+from pcodec import features
+from pcodec.bitstream import quantizer
+from pcodec.bitstream.codebooks import Codebooks
+from pcodec.bitstream.container import Stream
+from pcodec.bitstream.packets import pack
+from pcodec.compute import backend
+from pcodec.compute.backend import torch
+from pcodec.compute.vector import TOGETHER
+from pcodec.features.cepstrum import FRAME
+from pcodec.lpcnet.config import CONTEXT
+from pcodec.lpcnet.model import LPCNet, LPCNetConfig
+from pcodec.lpcnet.synthesis import Synthesizer
+from pcodec.lpcnet.training import Sparsifier, build_optimizers
+from pcodec.speech import audio, corpus
 
 SECONDS = 120.0  # of speech
 PASSES = 3
@@ -74,14 +79,12 @@ def encoder(files: list[Path]) -> dict[str, float]:
     signals = [audio.read(file) for file in files]
     seconds = sum(map(len, signals)) / audio.RATE
     analyses = [features.analyze(signal) for signal in signals]
-    streams = [bitstream.Stream.encode(signal, books) for signal in signals]
+    streams = [Stream.encode(signal, books) for signal in signals]
     steps = {
         "reading": lambda: [audio.read(file) for file in files],
         "features": lambda: [features.analyze(signal) for signal in signals],
-        "quantization": lambda: [bitstream.pack(quantizer.quantize(analysis, books)) for analysis in analyses],
-        "encoder, audio file to packets": lambda: [
-            bitstream.Stream.encode(audio.read(file), books).to_bytes() for file in files
-        ],
+        "quantization": lambda: [pack(quantizer.quantize(analysis, books)) for analysis in analyses],
+        "encoder, audio file to packets": lambda: [Stream.encode(audio.read(file), books).to_bytes() for file in files],
         "packets to decoded features and LPC": lambda: [
             features.lpc_from_cepstrum(stream.features(books)[:, features.FEATURES["cepstrum"]]) for stream in streams
         ],

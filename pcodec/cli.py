@@ -127,42 +127,42 @@ def _end(number, _):
 
 
 def _encode(options) -> int:
-    from pcodec import transcode
+    from pcodec.codecs import files
 
-    transcode.encode(_codec(options, "personalized"), options.input, options.output, options.group)
+    files.encode(_codec(options, "personalized"), options.input, options.output, options.group)
     return 0
 
 
 def _decode(options) -> int:
-    from pcodec import transcode
+    from pcodec.codecs import files
 
     if not options.codec and (options.units or options.groups):
         raise PcodecError("--units and --groups choose among the decoders of a folder: give it with --codec")
     coder = _codec(options) if options.codec else None
-    transcode.decode(options.input, options.output, coder, options.adapter, options.seed)
+    files.decode(options.input, options.output, coder, options.adapter, options.seed)
     return 0
 
 
 def _roundtrip(options) -> int:
-    from pcodec import transcode
+    from pcodec.codecs import files
 
     coder = _codec(options, "personalized")
     if options.adapter:
         coder.adapt(options.adapter)
-    line = transcode.roundtrip(coder, options.input, options.output, options.group, options.seed)
+    line = files.roundtrip(coder, options.input, options.output, options.group, options.seed)
     print(line, file=sys.stderr if options.output == "-" else sys.stdout)
     return 0
 
 
 def _codec(options, default=None):
-    from pcodec.codec import Codec
+    from pcodec.codecs.parametric import Codec
 
     return Codec.load(options.codec or default, options.units, options.groups)
 
 
 def _group(text: str) -> int:
     """Argument of --group."""
-    from pcodec.bitstream import UNKNOWN
+    from pcodec.speakers import UNKNOWN
 
     if text != "unknown" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"a group is a number from 0, or unknown; got {text!r}")
@@ -179,7 +179,8 @@ def _seed(text: str) -> int:
 def _reproduce(options) -> int:
     import pandas as pd
 
-    from pcodec import corpus, notebooks, presets
+    from pcodec.experiment import presets, run
+    from pcodec.speech import corpus
 
     presets.load(options.preset)
     corpus.folder_of(options.corpus)
@@ -201,7 +202,7 @@ def _reproduce(options) -> int:
         last = "".join(dict.fromkeys(errors)) or _line(f"snakemake ended with status {status}") + "\n"
         print(last, end="", file=sys.stderr)
         return status
-    run = notebooks.run_name(options.preset, options.corpus)
+    run = run.run_name(options.preset, options.corpus)
     left_out = len(pd.read_csv(paths.results(run) / "corpus_left_out.csv"))
     if left_out:
         print(f"{left_out} files left out, see results/{run}/corpus_left_out.csv")
@@ -210,18 +211,18 @@ def _reproduce(options) -> int:
 
 
 def _run(options) -> int:
-    from pcodec import notebooks
+    from pcodec.experiment import run
 
     values = {name: _value(text) for name, text in options.values}
-    parameters = notebooks.settings(options.notebook, options.preset, options.corpus, values)
-    run = notebooks.run_name(options.preset, options.corpus)
+    parameters = run.settings(options.notebook, options.preset, options.corpus, values)
+    run = run.run_name(options.preset, options.corpus)
     output = options.output or paths.results(run) / f"{options.notebook}.ipynb"
-    notebooks.run(paths.notebook(options.notebook), output, parameters, options.threads)
+    run.run(paths.notebook(options.notebook), output, parameters, options.threads)
     return 0
 
 
 def _download(options) -> int:
-    from pcodec import corpus
+    from pcodec.speech import corpus
 
     table = corpus.librispeech(options.folder, download=True, subsets=tuple(options.subsets))
     print(f"{len(table)} utterances, {table.seconds.sum() / 3600:.1f} hours in {options.folder}")
@@ -229,57 +230,38 @@ def _download(options) -> int:
 
 
 def _features(options) -> int:
-    import numpy as np
+    from pcodec import features
 
-    from pcodec import audio, features
-
-    samples = audio.read(options.input)
-    paths.check_target(options.output, options.input)
-    analysis = features.analyze(samples, options.clean)
-    lpc = features.lpc_from_cepstrum(analysis.features[:, features.FEATURES["cepstrum"]])
-    with paths.replacing(options.output) as temporary, open(temporary, "wb") as file:
-        np.savez(
-            file, **analysis._asdict(), columns=np.array(features.COLUMNS), lpc=lpc, samples=len(samples),
-        )  # fmt: skip
-    print(f"{options.output}: {len(analysis.features)} frames of 10 ms from {len(samples) / audio.RATE:.2f} s")
+    frames, seconds = features.export(options.input, options.output, options.clean)
+    print(f"{options.output}: {frames} frames of 10 ms from {seconds:.2f} s")
     return 0
 
 
 def _info(options) -> int:
-    from pcodec import bitstream, codebooks
+    from pcodec.bitstream.codebooks import Codebooks
+    from pcodec.bitstream.container import Stream
 
-    stream = bitstream.Stream.read(options.file)
-    known = " (shipped with pcodec)" if stream.codebooks == codebooks.Codebooks.shipped().identity else ""
+    stream = Stream.read(options.file)
+    known = " (shipped with pcodec)" if stream.codebooks == Codebooks.shipped().identity else ""
     for name, value in stream.info().items():
         print(f"{name:<10} {value}{known if name == 'codebooks' else ''}")
     return 0
 
 
 def _personalize(options) -> int:
-    from pcodec import audio, codebooks, codec, lpcnet, personalization
-    from pcodec.samples import SampleDataset
+    from pcodec.codecs.parametric import Codec
+    from pcodec.lpcnet import adapter
+    from pcodec.speakers import UNKNOWN
 
-    file = options.decoder or codec.Codec.load().files[codec.UNKNOWN]
-    decoder = lpcnet.LPCNet.load(file)
-    books = codebooks.Codebooks.load(options.codebooks or file.parent / "codebooks.npz")
-    if decoder.provenance.get("codebooks") != books.identity:
-        raise PcodecError(f"{file}: trained with codebooks {decoder.provenance.get('codebooks')}, "
-                          f"not {books.identity}; give them with --codebooks")  # fmt: skip
-    paths.check_target(options.output, file)
-    learnt, held_back = personalization.hold_back(personalization.pieces(options.recordings))
-    model = personalization.Adapted(decoder, options.rank, options.seed)
-    checkpoint = options.output.with_name(options.output.name + ".checkpoint")
-    losses = personalization.adapt(
-        model, learnt, SampleDataset.of(held_back, books, augment=False), books, options.seed, updates=options.updates,
-        evaluations=1, checkpoint=checkpoint,
+    file = options.decoder or Codec.load().files[UNKNOWN]
+    done = adapter.personalize(
+        file, options.codebooks or file.parent / "codebooks.npz", options.recordings, options.output,
+        options.updates, options.rank, options.seed,
     )  # fmt: skip
-    before, after = losses.groupby("update").nats.mean()
-    seconds = sum(len(samples) for _, _, samples in learnt) / audio.RATE
-    model.save(options.output, seconds=seconds, updates=options.updates, seed=options.seed, before=before, after=after)
-    checkpoint.unlink(missing_ok=True)
-    print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} kB, learnt from {seconds:.0f} s")
-    print(f"loss on {len(held_back)} pieces held back: {before:.3f} nats without the adapter, {after:.3f} with it")
-    if after >= before:
+    print(f"{options.output}: {done.bytes / 1000:.0f} kB, learnt from {done.seconds:.0f} s")
+    print(f"loss on {done.held_back} pieces held back: {done.before:.3f} nats without the adapter, "
+          f"{done.after:.3f} with it")  # fmt: skip
+    if done.after >= done.before:
         print("the adapter does not help this speaker: use the decoder without it")
     return 0
 

@@ -5,7 +5,8 @@ in the same folder, then renamed, so that a killed run leaves no half-written fi
 
 Conventions: a run is "preset-corpus", for example smoke-demo. All folders lie under `root()`.
 
-Contents: `root`, `results`, `figures`, `models`, `cache`, `notebook`, `split_list`, `replacing`, `check_target`.
+Contents: `SHIPPED`, `root`, `results`, `figures`, `models`, `cache`, `notebook`, `split_list`, `replacing`,
+`check_target`.
 """
 
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from pcodec import PcodecError
 
+SHIPPED = Path(__file__).parent / "data"  # codebooks, groups and decoders that come with the package
 UMASK = os.umask(0)
 os.umask(UMASK)
 

@@ -30,7 +30,7 @@ def group_colour(group: int) -> str:
 
 
 def corpus(table: pd.DataFrame, ax=None):
-    """Minutes of speech by split and gender. Table: `pcodec.corpus`."""
+    """Minutes of speech by split and gender. Table: `pcodec.speech.corpus`."""
     ax = ax or plt.subplots(figsize=(5, 3))[1]
     minutes = table.assign(minutes=table.seconds / 60, gender=table.gender.map(GENDERS))
     sns.barplot(

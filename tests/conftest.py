@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pcodec import audio, corpus
+from pcodec.speech import audio, corpus
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def librispeech():
 @pytest.fixture(scope="session")
 def original_codebooks(librispeech):
     """The reference's trained codebooks, beside LibriSpeech."""
-    from pcodec.quantizer import Codebooks
+    from pcodec.bitstream.codebooks import Codebooks
 
     path = librispeech.parent / "lpcnet" / "ceps_codebooks_2019.npz"
     if not path.exists():
@@ -54,25 +54,26 @@ def test_vector():
 @pytest.fixture(scope="session")
 def codebooks(demo):
     """Codebooks trained on a part of the generated voices' training speakers."""
-    from pcodec import features, quantizer
+    from pcodec import features
+    from pcodec.bitstream.codebooks import train_codebooks
 
     train = [features.cached(path).features for path in demo[demo.split == "train"].path[:60]]
-    return quantizer.train_codebooks(train, max_frames=6000)
+    return train_codebooks(train, max_frames=6000)
 
 
 @pytest.fixture(scope="session")
 def dataset(demo, codebooks):
     """A few prepared utterances."""
-    from pcodec import samples
+    from pcodec.lpcnet import examples
 
-    return samples.SampleDataset.build(demo[demo.split == "train"].iloc[::24], Path(), codebooks, augment=False)
+    return examples.SampleDataset.build(demo[demo.split == "train"].iloc[::24], Path(), codebooks, augment=False)
 
 
 @pytest.fixture(scope="session")
 def codec_folder(demo, codebooks, tmp_path_factory):
     """Untrained decoders of 32 units for C = 1 and 2, whose groups are the genders of generated voices."""
-    from pcodec import embedding, groups, voiceprint
-    from pcodec.lpcnet import LPCNet, LPCNetConfig
+    from pcodec.lpcnet.model import LPCNet, LPCNetConfig
+    from pcodec.speakers import embedding, groups, voiceprint
 
     folder = tmp_path_factory.mktemp("codec")
     codebooks.save(folder / "codebooks.npz")

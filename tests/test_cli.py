@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from pcodec import audio, benchmarks, bitstream, cli, codec, features
-from pcodec.codebooks import Codebooks
+from pcodec import benchmarks, cli, features
+from pcodec.bitstream.codebooks import Codebooks
+from pcodec.bitstream.container import Stream
+from pcodec.codecs import parametric
+from pcodec.speakers import UNKNOWN
+from pcodec.speech import audio
 
 
 def test_features_of_a_file(tmp_path, speech, capsys):
@@ -55,11 +59,11 @@ def test_speech_through_files(tmp_path, speech, own, capsys):
         line,
     )
     assert len(audio.read(decoded)) == samples and np.array_equal(audio.read(decoded), audio.read(again))
-    coder = codec.Codec.load(*own[1::2][:1], units=32, C=2)
+    coder = parametric.Codec.load(*own[1::2][:1], units=32, C=2)
     assert open(coded, "rb").read() == coder.encode(audio.read(source))
     assert np.abs(coder.decode(open(coded, "rb").read())[0] - audio.read(decoded)).max() <= 0.5 / 32768
     assert cli.main(["encode", source, coded, *own, "--group", "unknown"]) == 0
-    assert bitstream.Stream.read(coded).group == (bitstream.UNKNOWN,)
+    assert Stream.read(coded).group == (UNKNOWN,)
     assert cli.main(["decode", coded, decoded, *own]) == 0
     assert not np.array_equal(audio.read(decoded), audio.read(again))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.wav", "c.plpc", "in.flac", "out.wav"]
@@ -74,7 +78,7 @@ def test_speech_through_pipes(tmp_path, speech, own):
         )
 
     coded = run("encode", (tmp_path / "in.wav").read_bytes()).stdout
-    assert bitstream.Stream.from_bytes(coded).samples == 8000
+    assert Stream.from_bytes(coded).samples == 8000
     decoded = run("decode", coded).stdout
     assert soundfile.read(io.BytesIO(decoded))[0].shape == (8000,)
     there_and_back = run("roundtrip", (tmp_path / "in.wav").read_bytes())
@@ -84,7 +88,7 @@ def test_speech_through_pipes(tmp_path, speech, own):
 def test_coding_refuses_and_loses_nothing(tmp_path, speech, own, capsys):
     soundfile.write(tmp_path / "in.wav", speech[:8000], 16000)
     (tmp_path / "text.plpc").write_bytes(b"not a stream")
-    bitstream.Stream.encode(speech[:8000], Codebooks.shipped(), 5).write(tmp_path / "five.plpc")
+    Stream.encode(speech[:8000], Codebooks.shipped(), 5).write(tmp_path / "five.plpc")
     kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
     for arguments, message in [
         (["encode", "missing.wav", "c.plpc", *own], "missing.wav: no such file"),
@@ -125,7 +129,7 @@ def test_a_link_is_followed(tmp_path):
 
 def test_info_reports_length_rate_and_groups(tmp_path, speech, capsys):
     books = Codebooks.shipped()
-    stream = bitstream.Stream.encode(speech[:32000], books)
+    stream = Stream.encode(speech[:32000], books)
     dataclasses.replace(stream, groups=4, group=(2, 2, 3), interval=25).write(tmp_path / "a.plpc")
     assert cli.main(["info", str(tmp_path / "a.plpc")]) == 0
     lines = dict(re.split(r"\s+", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())

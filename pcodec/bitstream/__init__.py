@@ -1,0 +1,1 @@
+"""Bits: codebooks, quantizer, 64-bit packets (`packets`), the .plpc file around them (`container`)."""

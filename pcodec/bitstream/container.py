@@ -1,0 +1,214 @@
+"""The .plpc file around the packets.
+
+Task: what the receiver must know besides the packets: whose codebooks, which speaker group's decoder, how many samples
+(Jang et al. 2024, section 2: the encoder sends the group's index).
+
+Conventions: a packet is eight bytes for 40 ms. A .plpc file is big-endian:
+
+| bytes | what |
+| --- | --- |
+| 4 | "PLPC" |
+| 1 | version, 1 |
+| 1 | number of groups, 1 to 15; 1 means one decoder for everybody |
+| 1 | index of the first group, from 0; 15: not known, the decoder for everybody |
+| 1 | update interval in packets; 0: the group never changes |
+| 4 | number of samples at 16 kHz |
+| 8 | identity of the codebooks |
+| 4 | CRC-32 of the 20 bytes before |
+| 8 each | packets; when there is an update interval, a group byte goes before every interval-th packet but the first |
+
+A group byte is the index in the upper four bits and its complement in the lower four, so that no single flipped bit
+picks another group. Its cost is 8 bits per interval: 8 b/s, half a percent, at 25 packets (1 s). The header's 192 bits
+are sent once. Notebook 03_bitstream.
+
+Contents: `Stream`.
+"""
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pcodec import PcodecError, features, paths
+from pcodec.bitstream import quantizer
+from pcodec.bitstream.codebooks import Codebooks
+from pcodec.bitstream.packets import PACKET_BYTES, pack, packets_of, unpack
+from pcodec.features.analysis import PACKET_SAMPLES
+from pcodec.speakers import UNKNOWN
+from pcodec.speech import audio
+
+MAGIC, VERSION = b"PLPC", 1
+HEADER = struct.Struct(">4sBBBBI8s")
+CHECKSUM = struct.Struct(">I")
+HEADER_BYTES = HEADER.size + CHECKSUM.size
+MOST_GROUPS = 15
+MOST_SAMPLES = 2**32 - 1  # 74 hours
+MOST_INTERVAL = 255  # packets
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """One coded signal. Raises `PcodecError` when its parts contradict each other."""
+
+    packets: np.ndarray  # (P, 8) uint8
+    samples: int  # at 16 kHz
+    codebooks: str  # identity, 16 hexadecimal digits
+    groups: int = 1  # C; 1 means one decoder for everybody
+    group: tuple[int, ...] = (0,)  # index of the first group, then of every update; UNKNOWN: the decoder for everybody
+    interval: int = 0  # packets from update to update; 0: the group never changes
+
+    def __post_init__(self):
+        if not 0 <= self.samples <= MOST_SAMPLES:
+            raise PcodecError(f"a stream holds 0 to {MOST_SAMPLES} samples, got {self.samples}")
+        if not re.fullmatch("[0-9a-f]{16}", self.codebooks):
+            raise PcodecError(f"codebooks have an identity of 16 hexadecimal digits, got {self.codebooks!r}")
+        if self.packets.dtype != np.uint8:
+            raise PcodecError(f"packets are bytes, got {self.packets.dtype}")
+        if self.packets.shape != (packets_of(self.samples), PACKET_BYTES):
+            raise PcodecError(
+                f"{self.samples} samples are {packets_of(self.samples)} packets, got {self.packets.shape}"
+            )
+        if not 1 <= self.groups <= MOST_GROUPS:
+            raise PcodecError(f"a stream knows 1 to {MOST_GROUPS} groups, got {self.groups}")
+        if not 0 <= self.interval <= MOST_INTERVAL:
+            raise PcodecError(f"the update interval is 0 to {MOST_INTERVAL} packets, got {self.interval}")
+        if len(self.group) != 1 + self.updates(len(self.packets), self.interval):
+            raise PcodecError(
+                f"{len(self.packets)} packets with an update interval of {self.interval} have "
+                f"{1 + self.updates(len(self.packets), self.interval)} group indices, got {len(self.group)}"
+            )
+        for index in self.group:
+            if index not in range(self.groups) and index != UNKNOWN:
+                raise PcodecError(f"no group {index}: the stream knows {self.groups}, from 0")
+
+    @staticmethod
+    def updates(packets: int, interval: int) -> int:
+        """Group bytes among so many packets."""
+        return (packets - 1) // interval if interval else 0
+
+    @classmethod
+    def encode(cls, samples: np.ndarray, codebooks: Codebooks, groups: int = 1, group: int = 0) -> "Stream":
+        """Code a signal (samples,) in [-1, 1] at 16 kHz for the decoder of one group."""
+        fields = quantizer.quantize(features.analyze(samples), codebooks)
+        return cls(pack(fields), len(samples), codebooks.identity, groups, (group,))
+
+    def features(self, codebooks: Codebooks) -> np.ndarray:
+        """Decoded features (4 P, 20) float32. Raises `PcodecError` unless `codebooks` are those of the encoder."""
+        if codebooks.identity != self.codebooks:
+            raise PcodecError(f"coded with codebooks {self.codebooks}, to be decoded with {codebooks.identity}")
+        return quantizer.dequantize(unpack(self.packets), codebooks)
+
+    @property
+    def group_of_packets(self) -> np.ndarray:
+        """(P,) group of each packet."""
+        return np.repeat(self.group, self.interval or len(self.packets))[: len(self.packets)]
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the signal, in s."""
+        return self.samples / audio.RATE
+
+    @property
+    def payload_rate(self) -> float:
+        """Bits per second of the packets, over the time that they last."""
+        return 8 * self.packets.size / self.sent
+
+    @property
+    def sent(self) -> float:
+        """Duration of the packets, in s: the signal's, up to 40 ms more."""
+        return len(self.packets) * PACKET_SAMPLES / audio.RATE
+
+    def info(self) -> dict[str, str]:
+        """What `pcodec info` prints: names and texts. Rates are bits per second of the time that the packets last."""
+        header, updates = 8 * HEADER_BYTES, 8 * (len(self.group) - 1)
+        total = header + updates + 8 * self.packets.size
+        share = 100 * (header + updates) / total
+        step = self.interval * PACKET_SAMPLES / audio.RATE
+        changes = [
+            f"{'unknown' if index == UNKNOWN else index} from {update * step:.2f} s"
+            for update, index in enumerate(self.group)
+            if update == 0 or index != self.group[update - 1]
+        ]
+        return {
+            "duration": f"{self.seconds:.3f} s, {self.samples} samples at {audio.RATE} Hz",
+            "packets": f"{len(self.packets)} of {8 * PACKET_BYTES} bits for 40 ms",
+            "codebooks": self.codebooks,
+            "group": f"{', '.join(changes)}; of {self.groups}",
+            "rate": f"{self.payload_rate:.0f} b/s in packets, {updates / self.sent:.1f} b/s in group updates",
+            "overhead": f"{header} bits of header, {updates} bits of group updates, {share:.2f} %",
+            "file": f"{total // 8} bytes, {total / self.sent:.0f} b/s in all",
+        }
+
+    def to_bytes(self) -> bytes:
+        """The .plpc file."""
+        header = HEADER.pack(
+            MAGIC, VERSION, self.groups, self.group[0], self.interval, self.samples, bytes.fromhex(self.codebooks)
+        )
+        parts = [header, CHECKSUM.pack(zlib.crc32(header))]
+        step = self.interval or len(self.packets)
+        for update, start in enumerate(range(0, len(self.packets), step)):
+            if update:
+                parts.append(bytes([_group_byte(self.group[update])]))
+            parts.append(self.packets[start : start + step].tobytes())
+        return b"".join(parts)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Stream":
+        """Read a .plpc file; raises `PcodecError` for damage that can be seen: all of the header, any wrong length."""
+        expected = _length(data[:HEADER_BYTES])
+        if len(data) != expected:
+            kind = "truncated" if len(data) < expected else "too long"
+            raise PcodecError(f"{kind}: {len(data)} of {expected} bytes")
+        _, _, groups, group, interval, samples, identity = HEADER.unpack_from(data)
+        body = np.frombuffer(data, np.uint8, offset=HEADER_BYTES)
+        count = packets_of(samples)
+        updates = cls.updates(count, interval)
+        step = PACKET_BYTES * interval
+        at = step * np.arange(1, updates + 1) + np.arange(updates)  # where the group bytes are
+        indices = body[at] >> 4
+        for byte, index in zip(body[at], indices, strict=True):
+            if byte != _group_byte(int(index)):
+                raise PcodecError(f"damaged: {byte:#04x} is no group index")
+        packets = np.delete(body, at).reshape(-1, PACKET_BYTES)
+        return cls(packets, samples, identity.hex(), groups, (group, *map(int, indices)), interval)
+
+    def write(self, path: str | Path) -> None:
+        """Write the .plpc file; it appears when it is whole."""
+        with paths.replacing(Path(path)) as temporary:
+            temporary.write_bytes(self.to_bytes())
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Stream":
+        """As `from_bytes`; never reads more than the header announces. Errors name the file."""
+        try:
+            with open(path, "rb") as file:
+                header = file.read(HEADER_BYTES)
+                return cls.from_bytes(header + file.read(_length(header) - HEADER_BYTES + 1))
+        except OSError as error:
+            raise PcodecError(f"{path}: {error.strerror}") from None
+        except PcodecError as error:
+            raise PcodecError(f"{path}: {error}") from None
+
+
+def _group_byte(index: int) -> int:
+    return index << 4 | 15 - index
+
+
+def _length(header: bytes) -> int:
+    """Bytes of the file that a header announces, once it is sure to be one."""
+    if not header:
+        raise PcodecError("empty file")
+    if header[: len(MAGIC)] != MAGIC[: len(header)]:
+        raise PcodecError(f"not a .plpc file: it starts with {header[: len(MAGIC)]!r}")
+    if len(header) < HEADER_BYTES:
+        raise PcodecError(f"truncated: {len(header)} bytes, the header has {HEADER_BYTES}")
+    _, version, _, _, interval, samples, _ = HEADER.unpack_from(header)
+    if version != VERSION:
+        raise PcodecError(f"version {version}; this program reads version {VERSION}")
+    if CHECKSUM.unpack_from(header, HEADER.size)[0] != zlib.crc32(header[: HEADER.size]):
+        raise PcodecError("damaged header: its checksum does not fit")
+    count = packets_of(samples)
+    return HEADER_BYTES + PACKET_BYTES * count + Stream.updates(count, interval)

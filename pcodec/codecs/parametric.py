@@ -1,0 +1,256 @@
+"""The codec a user holds: speech in, 1600 bits per second, speech out.
+
+Task: features, quantizer, bitstream, speaker groups and decoders put together as the paper does: the sender finds the
+speaker's group and sends its index; the receiver decodes with that group's network (Jang et al. 2024, section 2).
+
+Conventions: a codec is a folder as a run leaves it in models/: codebooks.npz, groups-C<C>.safetensors and
+lpcnet-<units>-<C>-<group>.safetensors, a decoder for each group. C = 1 is the decoder for everybody; it also decodes
+while the group is not known. A packet is 40 ms, 640 samples at 16 kHz. Notebook 08_synthesis.
+
+Contents: `Codec`, `Encoder`, `Decoder`, `SHIPPED`.
+"""
+
+import functools
+import itertools
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pcodec import PcodecError, features, paths
+from pcodec.bitstream import quantizer
+from pcodec.bitstream.codebooks import Codebooks
+from pcodec.bitstream.container import Stream
+from pcodec.bitstream.packets import pack, unpack
+from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
+from pcodec.features.cepstrum import FRAME
+from pcodec.learning import weights
+from pcodec.lpcnet.config import CONTEXT, LPCNetConfig
+from pcodec.lpcnet.synthesis import DELAY, Synthesizer
+from pcodec.speakers import UNKNOWN, groups
+from pcodec.speech import audio
+
+SHIPPED = {"general": (384, 1), "personalized": (256, 2)}  # name: units of GRU_A, C
+LISTEN = 60 * audio.RATE  # samples from its start that decide the group of a signal
+AT_ONCE = 25  # packets decoded at a time: bounds the memory
+SILENCE = -12.4  # c0 under which a frame is digital silence, sent as -12.5; a bit that flips now and then has -12.25
+FADE = 20  # lost frames, 200 ms, until nothing is left
+
+
+class Codec:
+    """Codebooks, speaker groups and decoders that belong together."""
+
+    def __init__(self, folder: str | Path, units: int, C: int):
+        """The codec of `units` and `C` in a folder. Raises `PcodecError` naming the file that is missing or wrong."""
+        folder, self.units, self.C = Path(folder), units, C
+        names = {group: f"lpcnet-{units}-{C}-{group}.safetensors" for group in range(C)}
+        names[UNKNOWN] = f"lpcnet-{units}-1-0.safetensors"
+        self.files = {group: folder / name for group, name in names.items()}
+        for file in self.files.values():
+            if not file.exists():
+                raise PcodecError(f"{file}: no such decoder")
+        self.codebooks = Codebooks.load(folder / "codebooks.npz")
+        self.groups = groups.SpeakerGroups.load(folder / f"groups-C{C}.safetensors") if C > 1 else None
+        self.synthesizer = functools.cache(self._synthesizer)
+
+    @classmethod
+    def load(
+        cls, name_or_folder: str | Path = "personalized", units: int | None = None, C: int | None = None
+    ) -> "Codec":
+        """One of `SHIPPED`, or the codec of `units` and `C` in a folder of trained decoders."""
+        if name_or_folder in SHIPPED:
+            own = SHIPPED[name_or_folder]
+            if C not in (None, own[1]):
+                raise PcodecError(f"the codec {name_or_folder} has C = {own[1]}, not {C}")
+            return cls(paths.SHIPPED, own[0] if units is None else units, own[1])
+        if not Path(name_or_folder).is_dir():
+            raise PcodecError(f"{name_or_folder}: neither a folder nor one of {', '.join(SHIPPED)}")
+        if units is None or C is None:
+            raise PcodecError(f"{name_or_folder}: units and the number of groups must be given")
+        return cls(name_or_folder, units, C)
+
+    @classmethod
+    def of(cls, stream: Stream) -> "Codec":
+        """The shipped codec that can decode a stream; raises `PcodecError` if there is none."""
+        for name, (_, C) in SHIPPED.items():
+            if C == stream.groups:
+                codec = cls.load(name)
+                codec.check(stream)
+                return codec
+        raise PcodecError(f"coded for {stream.groups} speaker groups: no shipped codec has as many")
+
+    def adapt(self, path: str | Path) -> None:
+        """From now on decode every stream, whatever its group, with the decoder for everybody and a person's adapter.
+
+        Raises `PcodecError` if the adapter (of `pcodec.lpcnet.adapter`) belongs to another decoder.
+        """
+        from pcodec.lpcnet.adapter import load as load_adapter
+        from pcodec.lpcnet.model import LPCNet
+
+        self.synthesizer(UNKNOWN)  # that the decoder belongs to the codebooks
+        adapted = Synthesizer(load_adapter(path, LPCNet.load(self.files[UNKNOWN])).arrays())
+        self.synthesizer = lambda group: adapted
+
+    def save(self, folder: str | Path) -> None:
+        """Write the codec into a folder of its own, the decoders' weights as float16, which is what synthesis uses."""
+        for file in self.files.values():
+            config, arrays, provenance = weights.read(file, LPCNetConfig)
+            weights.write(Path(folder) / file.name, config, arrays, provenance, np.float16)
+        others = ["codebooks.npz"] + ([f"groups-C{self.C}.safetensors"] if self.groups else [])
+        for name in others:
+            with paths.replacing(Path(folder) / name) as temporary:
+                shutil.copyfile(self.files[UNKNOWN].parent / name, temporary)
+
+    def encode(self, samples: np.ndarray, rate: int = audio.RATE, group: int | None = None) -> bytes:
+        """Signal (samples,) or (samples, channels) in [-1, 1] at `rate` Hz -> a .plpc file's bytes.
+
+        `group` forces one; `UNKNOWN` is the decoder for everybody.
+        """
+        samples = np.asarray(samples)
+        if samples.ndim == 2 and samples.shape[1] <= samples.shape[0] and np.issubdtype(samples.dtype, np.floating):
+            samples = samples.mean(axis=1)
+        samples = audio.checked(samples)
+        if rate != int(rate) or rate <= 0:
+            raise PcodecError(f"a rate is a positive whole number of Hz, got {rate}")
+        if rate != audio.RATE and len(samples):
+            samples = audio.resample(samples, int(rate))
+        return self.encode_blocks([samples], group).to_bytes()
+
+    def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
+        """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
+        blocks, heard = iter(blocks), []
+        if group is not None:
+            self._check_group(group)
+        else:
+            while sum(map(len, heard)) < LISTEN and (block := next(blocks, None)) is not None:
+                heard.append(block)
+            group = self.group_of(np.concatenate([np.zeros(0, np.float32), *heard]))
+        encoder, packets, samples = Encoder(self, follow=False), [], 0
+        for block in itertools.chain(heard, blocks):
+            packets.append(encoder.push(block))
+            samples += len(block)
+        packets.append(encoder.finish())
+        return Stream(np.concatenate(packets), samples, self.codebooks.identity, self.C, (group,))
+
+    def group_of(self, samples: np.ndarray) -> int:
+        """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where one decoder serves everybody."""
+        return self.groups.assign(samples[:LISTEN]).group if self.groups else 0
+
+    def decode(self, data: bytes, seed: int = 1) -> tuple[np.ndarray, int]:
+        """A .plpc file's bytes -> samples in [-1, 1], as many as were encoded, and their rate, 16000."""
+        blocks = self.decode_blocks(Stream.from_bytes(data), seed)
+        return np.concatenate([np.zeros(0, np.float32), *blocks]), audio.RATE
+
+    def decode_blocks(self, stream: Stream, seed: int = 1) -> Iterator[np.ndarray]:
+        """As `decode`, about a second at a time."""
+        self.check(stream)
+        decoder, group = Decoder(self, seed), stream.group_of_packets * (self.C > 1)
+        cuts = {*range(AT_ONCE, len(group), AT_ONCE), *(np.flatnonzero(np.diff(group)) + 1)}
+        made = -DELAY
+        for begin, end in itertools.pairwise([0, *sorted(cuts), len(group), None]):
+            block = decoder.finish() if end is None else decoder.push(stream.packets[begin:end], int(group[begin]))
+            yield block[max(0, -made) : max(0, stream.samples - made)]
+            made += len(block)
+
+    def check(self, stream: Stream) -> None:
+        """Raises `PcodecError` if a stream's codebooks or groups are not this codec's. One decoder for all has none."""
+        if stream.codebooks != self.codebooks.identity:
+            raise PcodecError(f"coded with codebooks {stream.codebooks}, this codec has {self.codebooks.identity}")
+        if self.C > 1 and stream.groups != self.C:
+            raise PcodecError(f"coded for {stream.groups} speaker groups, this codec has {self.C}")
+
+    def _check_group(self, group):
+        if group not in self.files:
+            raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
+
+    def _synthesizer(self, group):
+        self._check_group(group)
+        file = self.files[group]
+        config, arrays, provenance = weights.read(file, LPCNetConfig)
+        if config.units != self.units:
+            raise PcodecError(f"{file}: has {config.units} units, not {self.units}")
+        if provenance.get("codebooks") != self.codebooks.identity:
+            raise PcodecError(
+                f"{file}: trained with codebooks {provenance.get('codebooks')}, not {self.codebooks.identity}"
+            )
+        return Synthesizer(arrays)
+
+
+class Encoder:
+    """A live sender: samples in, packets out as soon as they are complete."""
+
+    def __init__(self, codec: Codec, follow: bool = True):
+        """With `follow`, and where the codec has groups, `group` follows the talk; otherwise it is 0."""
+        self.codebooks = codec.codebooks
+        self._running = groups.RunningAssignment(codec.groups) if follow and codec.groups else None
+        self._state = self._before = None
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Some more signal (samples,) at 16 kHz -> the packets (P, 8) that it completes."""
+        if self._running:
+            self._running.push(samples)
+        return self._packets(samples, last=False)
+
+    def finish(self) -> np.ndarray:
+        """The packets (P, 8) without which the last samples would be missing."""
+        return self._packets(np.zeros(0, np.float32), last=True)
+
+    @property
+    def group(self) -> int:
+        """What to send with the next packet; UNKNOWN until the speaker has been heard for a while."""
+        return self._running.current.group if self._running else 0
+
+    def _packets(self, samples, last):
+        analysis, self._state = features.stream(samples, self._state, last)
+        fields = quantizer.quantize(analysis, self.codebooks, self._before)
+        if len(fields):
+            self._before = quantizer.dequantize(fields[-1:], self.codebooks)[-1, FEATURES["cepstrum"]]
+        return pack(fields)
+
+
+class Decoder:
+    """A live receiver: packets in, 640 samples each out, `synthesis.DELAY` samples late.
+
+    Digital silence comes out as digital silence. In place of lost packets the last sound goes on, fading away within
+    200 ms.
+    """
+
+    def __init__(self, codec: Codec, seed: int = 1):
+        self.codec, self._seed = codec, seed
+        self._synthesizer = self._state = None  # until the first packet says whose
+        self._before = None  # decoded cepstrum of the newest frame that arrived
+        self._last = np.zeros((1, len(COLUMNS)), np.float32)  # its features; now those of silence
+        self._last[0, 0] = 2 * SILENCE
+        self._lost = 0  # frames since then
+        self._gains = np.zeros(1 + CONTEXT)  # of the frame that came out last, and of those on their way
+
+    def push(self, packets: np.ndarray, group: int = UNKNOWN) -> np.ndarray:
+        """Packets (P, 8) of one group -> the next samples (640 P,) in [-1, 1]. Any packet can be decoded.
+
+        The decoder for everybody takes those of an UNKNOWN group.
+        """
+        self._synthesizer = self.codec.synthesizer(group)
+        decoded = quantizer.dequantize(unpack(packets), self.codec.codebooks, self._before)
+        if len(decoded):
+            self._before, self._last, self._lost = decoded[-1, FEATURES["cepstrum"]], decoded[-1:], 0
+        return self._advance(decoded, np.ones(len(decoded)))
+
+    def conceal(self, packets: int = 1) -> np.ndarray:
+        """In place of so many lost packets -> the next samples (640 P,)."""
+        lost = self._lost + 1 + np.arange(PACKET * packets)
+        self._lost += len(lost)
+        return self._advance(np.repeat(self._last, len(lost), axis=0), np.maximum(0.0, 1.0 - lost / FADE))
+
+    def finish(self) -> np.ndarray:
+        """The last 320 samples."""
+        return self._advance(np.zeros((0, len(COLUMNS)), np.float32), np.zeros(0), last=True)
+
+    def _advance(self, frames, gains, last=False):
+        gains = np.concatenate([self._gains, gains * (frames[:, 0] > SILENCE)])
+        self._gains = gains[-1 - CONTEXT :]
+        self._synthesizer = self._synthesizer or self.codec.synthesizer(UNKNOWN)
+        self._state = self._state or self._synthesizer.start(self._seed)
+        out = self._synthesizer.advance(self._state, frames, last).reshape(-1, FRAME)
+        before, after = gains[: len(out), None], gains[1 : 1 + len(out), None]
+        return (out * (before + (after - before) * np.arange(1, FRAME + 1) / FRAME)).astype(np.float32).ravel()

@@ -1,0 +1,1 @@
+"""Experiments: presets, the grid of trainings, running a notebook, the tables of the documents."""

@@ -1,0 +1,108 @@
+"""Reads and validates a preset.
+
+Task: a preset (workflow/presets/<name>.yaml) has a section for each notebook that it changes; a section gives values
+for names of that notebook's parameters cell. The section "grid" says what the workflow runs notebooks over: the seed
+and the decoders of `pcodec.experiment.grid`. A misspelled notebook, name or type is an error, never a warning.
+
+Conventions: the parameters cell is the one tagged "parameters"; its assignments are the only list of what exists.
+
+Contents: `load`, `names`, `parameters`, `check`, `GRID`.
+"""
+
+import ast
+import json
+from pathlib import Path
+
+from pcodec import PcodecError, paths
+
+# Names of the grid section, with values of their types; `grid.decoders` says what they mean.
+GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
+OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
+
+
+def names() -> list[str]:
+    """Presets that exist, by name."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def load(name: str) -> dict[str, dict]:
+    """Preset `name` as {notebook: {parameter: value}}; raises `PcodecError` naming the file and the key."""
+    import yaml
+
+    path = _folder() / f"{name}.yaml"
+    if not path.exists():
+        raise PcodecError(f"no preset {name!r} in {_folder()}; there are {', '.join(names()) or 'none'}")
+    try:
+        preset = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise PcodecError.of(path, "not YAML", error) from None
+    if not isinstance(preset, dict):
+        raise PcodecError(f"{path}: expected a section for each notebook, found {preset!r}")
+    if "grid" not in preset:
+        raise PcodecError(f"{path}: no section 'grid' with {', '.join(GRID)}")
+    for notebook, values in preset.items():
+        if notebook == "grid":
+            _check(values, GRID, f"{path}: grid")
+            preset[notebook] = OPTIONAL | values
+            _check_grid(preset[notebook], f"{path}: grid")
+            continue
+        if not isinstance(notebook, str) or not paths.notebook(notebook).exists():
+            raise PcodecError(f"{path}: no notebook {notebook!r}")
+        _check(values, parameters(paths.notebook(notebook)), f"{path}: {notebook}")
+    return preset
+
+
+def parameters(notebook: Path) -> dict:
+    """Names and default values of the parameters cell of a notebook file, in its order."""
+    try:
+        cells = json.loads(Path(notebook).read_text())["cells"]
+    except FileNotFoundError:
+        raise PcodecError(f"{notebook}: no such notebook") from None
+    except (ValueError, KeyError, TypeError):
+        raise PcodecError(f"{notebook}: not a notebook") from None
+    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    if len(tagged) != 1:
+        raise PcodecError(f"{notebook}: {len(tagged)} cells are tagged 'parameters', expected one")
+    assignments = [node for node in ast.parse("".join(tagged[0]["source"])).body if isinstance(node, ast.Assign)]
+    return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
+
+
+def check(notebook: Path, values: dict) -> None:
+    """Raise `PcodecError` unless each of `values` is a parameter of `notebook` and has its default's type."""
+    _check(values, parameters(notebook), str(notebook))
+
+
+def _check(values, known: dict, where: str) -> None:
+    if not isinstance(values, dict):
+        raise PcodecError(f"{where}: expected names and values, found {values!r}")
+    for name, value in values.items():
+        if name not in known:
+            raise PcodecError(f"{where}: no parameter {name!r}; there are {', '.join(known)}")
+        default = known[name]
+        number_for_float = isinstance(default, float) and type(value) is int
+        if type(value) is not type(default) and not number_for_float:
+            raise PcodecError(f"{where}: {name} must be {type(default).__name__}, got {value!r}")
+
+
+def _check_grid(values: dict, where: str) -> None:
+    for name in GRID:
+        if name not in values:
+            raise PcodecError(f"{where}: {name} is missing")
+    for name in ("units", "C"):
+        if not values[name]:
+            raise PcodecError(f"{where}: {name} is empty")
+    for name, least, step in (("units", 16, 16), ("capacity", 16, 16), ("C", 2, 1), ("minutes", 1, 1)):
+        for value in values[name]:
+            if type(value) is not int or value < least or value % step:
+                raise PcodecError(f"{where}: {name} must list multiples of {step} from {least} up, got {value!r}")
+    sizes = values["units"] + values["capacity"]
+    if values["study"] and values["study"] not in sizes:
+        raise PcodecError(f"{where}: study must be 0 or one of {sizes}, got {values['study']}")
+    for name in ("units", "C", "capacity", "minutes"):
+        listed = sizes if name == "capacity" else values[name]
+        if len(set(listed)) < len(listed):
+            raise PcodecError(f"{where}: {name} lists a value twice: {listed}")
+
+
+def _folder() -> Path:
+    return paths.root() / "workflow" / "presets"

@@ -1,0 +1,206 @@
+"""Runs one notebook with papermill; gives a notebook its run.
+
+Task: a notebook run with parameters ends in an executed copy, tidy tables and figures, or in one line that says what
+went wrong where. A parameter that the notebook does not have is an error.
+
+Conventions: a run is "preset-corpus". Every table carries preset, speech, seed, notebook and the notebook's other
+parameters in its last columns; every figure carries them in its foot.
+
+Contents: `Run`, `run_name`, `settings`, `run`, `index`.
+"""
+
+import base64
+import io
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from pcodec import PcodecError, paths
+from pcodec.experiment import presets
+from pcodec.speech import corpus
+
+COMMON = ("preset", "corpus", "seed")
+PROVENANCE = ["preset", "speech", "seed", "notebook", "parameters"]
+THREADS = [f"{library}_THREADS" for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "VECLIB_MAXIMUM")]
+RELAY_SECONDS = 10.0  # between two progress lines of one notebook
+
+
+def run_name(preset: str, corpus_: str) -> str:
+    """Folder name of a run, for example smoke-demo."""
+    return f"{preset}-{corpus.name(corpus_)}"
+
+
+class Run:
+    """What a notebook needs to find its inputs and to label and place its outputs.
+
+    `Run("06_training", globals())` after the parameters cell.
+    """
+
+    def __init__(self, notebook: str, namespace: dict):
+        names = presets.parameters(paths.notebook(notebook))
+        values = {name: namespace[name] for name in names}
+        presets.check(paths.notebook(notebook), values)
+        self.notebook = notebook
+        self.preset, self.corpus, self.seed = (values[name] for name in COMMON)
+        self.parameters = {name: value for name, value in values.items() if name not in COMMON}
+        self.name = run_name(self.preset, self.corpus)
+        self.speech = corpus.label(self.corpus)
+        self.corpus_folder = corpus.folder_of(self.corpus)
+
+    def write(self, table, name: str) -> None:
+        """Save a table as results/<run>/<name>.csv; its columns may not be called as those that are added."""
+        clash = set(PROVENANCE) & set(table.columns)
+        if clash:
+            raise PcodecError(f"table {name}: column {min(clash)} would be written over")
+        parameters = json.dumps(self.parameters, sort_keys=True)
+        provenance = dict(
+            zip(PROVENANCE, (self.preset, self.speech, self.seed, self.notebook, parameters), strict=True)
+        )
+        with paths.replacing(paths.results(self.name) / f"{name}.csv") as temporary:
+            table.assign(**provenance).to_csv(temporary, index=False, float_format="%.6g")
+
+    def read(self, name: str):
+        """Table results/<run>/<name>.csv that an earlier notebook wrote, without its provenance."""
+        import pandas as pd
+
+        path = paths.results(self.name) / f"{name}.csv"
+        if not path.exists():
+            raise PcodecError(f"{path}: missing; run the notebook that writes it first (README, figure table)")
+        texts = {"utterance": str, "speaker": str, "gender": str}
+        return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=["nan", "NaN"]).drop(columns=PROVENANCE)
+
+    def figure(self, axes, name: str) -> None:
+        """Save the figure of `axes` as PNG and PDF in figures/<run>/, with its provenance in the foot."""
+        figure = _figure_of(axes)
+        foot = f"{self.speech} · preset {self.preset} · seed {self.seed}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            figure.text(0.995, -0.01, foot, ha="right", va="top", fontsize=7, color="dimgrey")
+            for suffix, options in ((".png", {"dpi": 150}), (".pdf", {"metadata": {"CreationDate": None}})):
+                with paths.replacing(paths.figures(self.name) / f"{name}{suffix}") as temporary:
+                    figure.savefig(temporary, bbox_inches="tight", **options)
+                    if suffix == ".png":
+                        temporary.write_bytes(_in_256_colours(temporary.read_bytes()))
+
+    def model(self, name: str) -> Path:
+        """Path of trained weights, models/<run>/<name>."""
+        return paths.models(self.name) / name
+
+
+def settings(word: str, preset: str, corpus_: str, values: dict | None = None) -> dict:
+    """All parameters of one notebook run: the preset's, the preset's seed and grid where it has them, and `values`."""
+    loaded = presets.load(preset)
+    known = presets.parameters(paths.notebook(word))
+    own = {"preset": preset, "corpus": corpus_, "seed": loaded["grid"]["seed"]} | loaded.get(word, {})
+    for name, value in loaded["grid"].items():
+        if isinstance(known.get(name), type(value)):  # a notebook over the whole grid, not over one point of it
+            own[name] = value
+    return own | (values or {})
+
+
+def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int = 1) -> None:
+    """Execute `notebook` into `output`; the output appears only when every cell has run.
+
+    torch, BLAS and Numba are held to `threads`. Raises `PcodecError` with notebook, cell and error.
+    """
+    presets.check(Path(notebook), parameters)
+    for variable in THREADS:
+        os.environ[variable] = str(threads)
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    import logging
+
+    import nbformat
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it misreads some parameters cells; presets.check does not
+    label = Path(output).stem
+    started = time.monotonic()
+    with paths.replacing(Path(output)) as temporary:
+        try:
+            executed = papermill.execute_notebook(
+                notebook, temporary, parameters, kernel_name="python3", language="python", cwd=paths.root(),
+                progress_bar=False, stderr_file=_Relay(label), request_save_on_cell_execute=False,
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            if error.ename != PcodecError.__name__:
+                print("\n".join(error.traceback), file=sys.stderr)
+            message = (error.evalue.strip().splitlines() or [""])[-1] if error.ename else str(error)
+            number = error.cell_index + (0 if parameters else 1)  # counted from 1, without papermill's injected cell
+            raise PcodecError(f"{Path(notebook).name}, cell {number}: {error.ename}: {message}") from None
+        executed.metadata.papermill.update(input_path=Path(notebook).name, output_path=Path(output).name)
+        _slim(executed)
+        nbformat.write(executed, temporary)  # names in place of this machine's paths
+    print(f"{label}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def _slim(notebook) -> None:
+    """Make a copy that can be passed on: no players, so that nobody's speech goes with it, and small images; messages
+    name no folder of this machine."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                for folder in (paths.root(), sys.prefix):
+                    output["text"] = output["text"].replace(f"{folder}/", "")
+            data = output.get("data", {})
+            if "<audio" in "".join(data.get("text/html", "")):
+                output["data"] = {"text/plain": "(a player, when the notebook itself is run)"}
+            elif "image/png" in data:
+                png = _in_256_colours(base64.b64decode(data["image/png"]))
+                data["image/png"] = base64.b64encode(png).decode()
+
+
+def _in_256_colours(png: bytes) -> bytes:
+    """A PNG with a palette: spectrograms take a third of the space."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    file = io.BytesIO()
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def index(run: str) -> None:
+    """Write results/<run>/README.md: which notebook, seed and parameters made each table."""
+    import pandas as pd
+
+    lines = [
+        f"# {run}",
+        "",
+        "| table | rows | notebook | speech | seed | parameters |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(paths.results(run).glob("*.csv")):
+        table = pd.read_csv(path, usecols=PROVENANCE)
+        row = table.iloc[0] if len(table) else dict.fromkeys(PROVENANCE, "")
+        cells = (path.name, len(table), row["notebook"], row["speech"], row["seed"], f"`{row['parameters']}`")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", f"Figures of the same names are in figures/{run}; executed notebooks are beside this file.", ""]
+    with paths.replacing(paths.results(run) / "README.md") as temporary:
+        temporary.write_text("\n".join(lines))
+
+
+class _Relay:
+    """Passes the latest progress line of a notebook's kernel on to the screen, at most every ten seconds."""
+
+    def __init__(self, label: str):
+        self.label, self.last = label, time.monotonic()
+
+    def write(self, text: str) -> None:
+        lines = text.replace("\r", "\n").split("\n")
+        line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if line and time.monotonic() - self.last > RELAY_SECONDS:
+            print(f"{self.label}: {line}", file=sys.stderr, flush=True)
+            self.last = time.monotonic()
+
+    def flush(self) -> None:
+        pass
+
+
+def _figure_of(axes):
+    while not hasattr(axes, "figure"):
+        axes = axes[0]
+    return axes.figure

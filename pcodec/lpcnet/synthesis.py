@@ -1,0 +1,202 @@
+"""Features -> speech, one sample after the other.
+
+Task: LPCNet specification section 11. Each sample: linear prediction from the past output, three table look-ups and two
+GRUs, a distribution over 256 excitation codes, a draw from it, de-emphasis. `Synthesizer` does it compiled
+(`pcodec.lpcnet.sampler`), for whole signals and for streams; `step` is the same network in a few lines of NumPy.
+
+Conventions: F frames of 160 samples; N units of GRU_A. Weights are rounded to float16. The same features and seed give
+the same samples, in one piece or in many. A frame's audio is centred in its analysis window and its conditioning looks
+two frames ahead: a stream is `DELAY` = 400 samples, 25 ms, late. The network hears of and makes a signal that is
+`HEADROOM` = 6 dB softer than the one that comes out. Notebook 08_synthesis.
+
+Contents: `Synthesizer`, `State`, `decode_all`, `softer`, `step`, `temperature`.
+"""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import scipy.special
+from tqdm import tqdm
+
+from pcodec import PcodecError, threads
+from pcodec.compute.vector import LANES, TOGETHER
+from pcodec.features.analysis import COLUMNS, FEATURES, OFFSET
+from pcodec.features.cepstrum import BANDS, FRAME, ORDER, lpc_from_cepstrum
+from pcodec.learning import weights
+from pcodec.lpcnet import sampler
+from pcodec.lpcnet.config import CONTEXT, LPCNetConfig
+from pcodec.speech import audio
+from pcodec.speech.audio import MULAW_ZERO
+
+DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
+HEADROOM = 6.0  # dB by which the network works softer than what comes out: near full scale it bursts
+QUIETEST = -12.485  # c0 of digital silence, which cannot be made softer
+
+
+class State:
+    """What S signals that are being made need of their past; changed in place by `Synthesizer.advance`."""
+
+    def __init__(self, units: int, units_b: int, seed: int = 1, signals: int = 1):
+        self.a, self.b = np.zeros((signals, units), np.float32), np.zeros((signals, units_b), np.float32)
+        self.past = np.zeros((signals, ORDER + 1))  # predicted-from signal, newest first; last, the de-emphasized one
+        self.excitation = np.full(signals, MULAW_ZERO)
+        self.rngs = [np.random.default_rng(seed) for _ in range(signals)]
+        self.features = np.zeros((signals, 2 * CONTEXT, len(COLUMNS)), np.float32)
+        self.inside = np.zeros((signals, 2 * CONTEXT), bool)  # which of these frames belong to the signal
+
+
+class Synthesizer:
+    """A decoder, compiled. Its methods may run in several threads at once."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        """Weights by name (`LPCNet.arrays`); raises `PcodecError` if units are no multiple of 16."""
+        self.units, self.units_b = (arrays[f"sample.gru_{x}.weight_hh_l0"].shape[1] for x in "ab")
+        if self.units % LANES or self.units_b % LANES:
+            raise PcodecError(f"units must be multiples of {LANES}, got {self.units} and {self.units_b}")
+        self.arrays = {name: value.astype(np.float16).astype(np.float32) for name, value in arrays.items()}
+        self.network = sampler.fold(self.arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Synthesizer":
+        """From a decoder's file; raises `PcodecError` naming it if it is none."""
+        _, arrays, _ = weights.read(path, LPCNetConfig)
+        return cls(arrays)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the folded network."""
+        return _bytes(self.network)
+
+    def start(self, seed: int = 1) -> State:
+        """The state before a signal."""
+        return State(self.units, self.units_b, seed)
+
+    def advance(self, state: State, features: np.ndarray, last: bool = False) -> np.ndarray:
+        """The next frames' features (F, 20) -> the next 160 F samples in [-1, 1], float32, `DELAY` samples late.
+
+        With `last` the features end the signal, and 320 more samples come out. Raises `PcodecError` for another shape.
+        """
+        return self._advance(state, [features], last)[0]
+
+    def _advance(self, state, features, last):
+        """`advance` for all signals of a state; they may differ in length where they end."""
+        before, columns = 2 * CONTEXT, state.features.shape[2]
+        longest = max(map(len, features)) + (CONTEXT if last else 0)
+        seen = np.pad(state.features, ((0, 0), (0, longest), (0, 0)))
+        inside = np.pad(state.inside, ((0, 0), (0, longest)))
+        for s, of_signal in enumerate(features):
+            of_signal = np.asarray(of_signal, dtype=np.float32)
+            if of_signal.ndim != 2 or of_signal.shape[1] != columns:
+                raise PcodecError(f"features must be (frames, {columns}), got {of_signal.shape}")
+            seen[s, before : before + len(of_signal)] = softer(of_signal)
+            inside[s, before : before + len(of_signal)] = True
+        now = slice(CONTEXT, seen.shape[1] - CONTEXT)
+        uniforms = np.zeros((*inside[:, now].shape, FRAME))
+        for rng, drawn, within in zip(state.rngs, uniforms, inside[:, now], strict=True):
+            drawn[within] = rng.random((within.sum(), FRAME))
+        lpc = np.stack([lpc_from_cepstrum(cepstrum) for cepstrum in seen[:, now, FEATURES["cepstrum"]]])
+        out = sampler.samples(
+            self.network, seen, inside, lpc.astype(np.float64), temperature(seen[:, now, FEATURES["correlation"]]),
+            uniforms, state.a, state.b, state.past, state.excitation,
+        )  # fmt: skip
+        state.features, state.inside = seen[:, -before:], inside[:, -before:]
+        return (np.clip(out * 10 ** (HEADROOM / 20), -32767, 32767) / audio.SCALE).astype(np.float32)
+
+    def decode(self, features: np.ndarray, samples: int | None = None, seed: int = 1) -> np.ndarray:
+        """Features (F, 20) of a whole signal -> samples in [-1, 1] at 16 kHz, aligned with the analysed signal.
+
+        `samples` cuts to the length of the original; at most 160 F - 80 can be had.
+        """
+        return self.decode_together([features], [samples], seed)[0]
+
+    def decode_together(self, features: list[np.ndarray], samples: list[int | None], seed: int = 1) -> list[np.ndarray]:
+        """`decode` of several signals (F, 20) side by side: the same samples, faster: weights are read once for all.
+
+        Raises `PcodecError` where more samples are asked for than there are.
+        """
+        lengths = []
+        for of_signal, wanted in zip(features, samples, strict=True):
+            available = FRAME * len(of_signal) - OFFSET
+            lengths.append(available if wanted is None else wanted)
+            if lengths[-1] > available:
+                raise PcodecError(f"{len(of_signal)} frames give {available} samples, {wanted} were asked for")
+        out = self._advance(State(self.units, self.units_b, seed, len(features)), features, last=True)
+        return [signal[DELAY : DELAY + length] for signal, length in zip(out, lengths, strict=True)]
+
+    def log_probabilities(self, features: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """ln P(e) of each sample, (160 F, 256), when the past was `codes` (160 F, 3): signal, prediction, excitation.
+
+        As the network says it: before sharpening and floor.
+        """
+        none = np.zeros((CONTEXT, features.shape[1]), np.float32)
+        seen = np.concatenate([none, np.asarray(features, np.float32), none])
+        inside = np.pad(np.ones(len(features), bool), CONTEXT)
+        state = self.start()
+        codes = np.asarray(codes, np.int64)
+        logits = sampler.forced_logits(self.network, seen[None], inside[None], codes[None], state.a, state.b)[0]
+        return scipy.special.log_softmax(logits.astype(np.float64), axis=1)
+
+
+def decode_all(jobs: list[tuple[Synthesizer, np.ndarray, int]], seed: int = 1) -> list[np.ndarray]:
+    """`Synthesizer.decode` of many (synthesizer, features, samples), on all threads, with a progress bar.
+
+    Signals of one decoder and of similar lengths go side by side.
+    """
+    alike = sorted(range(len(jobs)), key=lambda job: (id(jobs[job][0]), len(jobs[job][1])))
+    batches = []
+    for _, of_decoder in itertools.groupby(alike, key=lambda job: id(jobs[job][0])):
+        of_decoder = list(of_decoder)
+        batches += [of_decoder[i : i + TOGETHER] for i in range(0, len(of_decoder), TOGETHER)]
+
+    def decode(batch):
+        _, features, samples = zip(*(jobs[job] for job in batch), strict=True)
+        return jobs[batch[0]][0].decode_together(features, samples, seed)
+
+    decoded = [None] * len(jobs)
+    with ThreadPoolExecutor(threads()) as pool, tqdm(total=len(jobs), desc="decoding", mininterval=2) as bar:
+        for batch, signals in zip(batches, pool.map(decode, batches), strict=True):
+            for job, signal in zip(batch, signals, strict=True):
+                decoded[job] = signal
+            bar.update(len(batch))
+    return decoded
+
+
+def _bytes(part):
+    return part.nbytes if isinstance(part, np.ndarray) else sum(map(_bytes, part))
+
+
+def softer(features: np.ndarray) -> np.ndarray:
+    """Features (F, 20) of a signal -> those of the same signal `HEADROOM` softer, but for digital silence."""
+    c0 = features[:, :1]  # sqrt(18) times the mean of log10 band energies, less 4
+    softened = np.maximum(c0 - np.float32(np.sqrt(BANDS) * HEADROOM / 10), np.minimum(c0, np.float32(QUIETEST)))
+    return np.concatenate([softened, features[:, 1:]], axis=1)
+
+
+def temperature(correlation: np.ndarray) -> np.ndarray:
+    """Factor on the logits of each frame: strongly voiced frames are drawn more sharply (section 11).
+
+    `correlation` is the feature, that is the pitch correlation less 0.5, as in the reference's code.
+    """
+    return 1.0 + np.maximum(0.0, 1.5 * correlation - 0.5)
+
+
+def step(arrays: dict[str, np.ndarray], f: np.ndarray, codes: np.ndarray, h_a: np.ndarray, h_b: np.ndarray) -> tuple:
+    """The sample network as it is written in the specification: conditioning (128,), codes (3,) of signal, prediction
+    and excitation, states of GRU_A and GRU_B -> 256 logits, new states. `Synthesizer` computes the same, folded."""
+
+    def gru(name, x, h):
+        inputs = np.split(arrays[f"sample.{name}.weight_ih_l0"] @ x + arrays[f"sample.{name}.bias_ih_l0"], 3)
+        recurrent = np.split(arrays[f"sample.{name}.weight_hh_l0"] @ h + arrays[f"sample.{name}.bias_hh_l0"], 3)
+        r, z = (scipy.special.expit(inputs[i] + recurrent[i]) for i in (0, 1))
+        return z * h + (1 - z) * np.tanh(inputs[2] + r * recurrent[2])
+
+    h_a = gru("gru_a", np.concatenate([*arrays["sample.embedding.weight"][codes], f]), h_a)
+    h_b = gru("gru_b", np.concatenate([h_a, f]), h_b)
+    first, second = (
+        np.tanh(arrays[f"sample.dual_fc.{half}.weight"] @ h_b + arrays[f"sample.dual_fc.{half}.bias"])
+        for half in ("first", "second")
+    )
+    factors = arrays["sample.dual_fc.factors"]
+    return factors[0] * first + factors[1] * second, h_a, h_b

@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+from pcodec import PcodecError, paths
+from pcodec.experiment import presets
+
+GRID = "grid: {seed: 3, units: [16], C: [2]}"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A project with one notebook and a folder for presets."""
+    monkeypatch.setenv("PCODEC_HOME", str(tmp_path))
+    (tmp_path / "workflow" / "presets").mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
+    source = ['preset = "smoke"  # name; of the run\n', "rate = 0.5  # [Hz]\n", "sizes = []  # [] = none, 1 = one\n"]
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source}
+    (tmp_path / "notebooks" / "01_x.ipynb").write_text(json.dumps({"cells": [cell]}))
+    return tmp_path
+
+
+def write(home, text):
+    (home / "workflow" / "presets" / "mine.yaml").write_text(text)
+
+
+def test_every_shipped_preset_is_valid():
+    assert set(presets.names()) >= {"smoke", "desktop", "paper"}
+    for name in presets.names():
+        assert presets.load(name)["grid"]["C"] == [2, 4]
+    assert presets.load("paper")["grid"]["units"] == presets.load("desktop")["grid"]["units"] == [384, 256]
+
+
+def test_notebooks_open_in_the_smoke_size():
+    """Whoever runs a notebook by hand gets what the smoke preset would give."""
+    for word, values in presets.load("smoke").items():
+        if word != "grid":
+            known = presets.parameters(paths.notebook(word))
+            assert values == {name: known[name] for name in values}, word
+
+
+def test_parameters_cell_is_read(home):
+    assert presets.parameters(paths.notebook("01_x")) == {"preset": "smoke", "rate": 0.5, "sizes": []}
+
+
+def test_values_of_the_right_type_pass(home):
+    write(home, f"{GRID}\n01_x: {{rate: 2, sizes: [1]}}")
+    grid = {"seed": 3, "units": [16], "C": [2], "capacity": [], "study": 0, "minutes": []}
+    assert presets.load("mine") == {"grid": grid, "01_x": {"rate": 2, "sizes": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GRID + "\n01_x: {rat: 1.0}", r"mine\.yaml: 01_x: no parameter 'rat'; there are preset, rate, sizes"),
+        (GRID + "\n02_y: {rate: 1.0}", r"mine\.yaml: no notebook '02_y'"),
+        (GRID + "\n01_x: {rate: fast}", r"mine\.yaml: 01_x: rate must be float, got 'fast'"),
+        (GRID + "\n01_x: {sizes: 3}", r"sizes must be list, got 3"),
+        ("grid: {seed: 1, units: [16]}", r"mine\.yaml: grid: C is missing"),
+        ("grid: {seed: 1, units: [16], C: [1]}", r"C must list multiples of 1 from 2 up, got 1"),
+        ("grid: {seed: 1, units: [40], C: [2]}", r"units must list multiples of 16 from 16 up, got 40"),
+        ("grid: {seed: 1, units: [16], C: [2], study: 32}", r"study must be 0 or one of \[16\], got 32"),
+        ("grid: {seed: 1, units: [16], C: [2], capacity: [16]}", r"capacity lists a value twice: \[16, 16\]"),
+        ("grid: {unit: [1]}", r"mine\.yaml: grid: no parameter 'unit'"),
+        (GRID + "\n01_x: 7", r"mine\.yaml: 01_x: expected names and values, found 7"),
+        ("01_x: {rate: 1.0}", r"mine\.yaml: no section 'grid'"),
+        ("a: [", r"mine\.yaml: not YAML"),
+        ("- 1", r"mine\.yaml: expected a section for each notebook"),
+    ],
+)
+def test_mistakes_are_named(home, text, message):
+    write(home, text)
+    with pytest.raises(PcodecError, match=message):
+        presets.load("mine")
+
+
+def test_unknown_preset_lists_what_there_is(home):
+    write(home, GRID)
+    with pytest.raises(PcodecError, match=r"no preset 'theirs' in .*; there are mine"):
+        presets.load("theirs")
+
+
+def test_two_parameters_cells_are_one_too_many(home):
+    path = paths.notebook("01_x")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({"cells": content["cells"] * 2}))
+    with pytest.raises(PcodecError, match="2 cells are tagged"):
+        presets.parameters(path)
