@@ -81,8 +81,8 @@ def codec_folder(demo, codebooks, tmp_path_factory):
     rows = demo[demo.split == "train"].groupby("speaker").head(2)
     z = embedding.embed(encoder, [voiceprint.log_mel(audio.read(path)) for path in rows.path])
     groups.SpeakerGroups.fit(encoder, z, rows.gender.tolist(), 2).save(folder / "groups-C2.safetensors")
-    for seed, (C, group) in enumerate([(1, 0), (2, 0), (2, 1)]):
+    for seed, name in enumerate(["general", "C2-g0", "C2-g1"]):
         model = LPCNet(LPCNetConfig(units=32), seed=seed)
         model.provenance = {"codebooks": codebooks.identity}
-        model.save(folder / f"lpcnet-32-{C}-{group}.safetensors")
+        model.save(folder / f"lpcnet-32-{name}.safetensors")
     return folder

@@ -3,9 +3,10 @@
 Task: features, quantizer, bitstream, speaker groups and decoders put together as the paper does: the sender finds the
 speaker's group and sends its index; the receiver decodes with that group's network (Jang et al. 2024, section 2).
 
-Conventions: a codec is a folder as a run leaves it in models/: codebooks.npz, groups-C<C>.safetensors and
-lpcnet-<units>-<C>-<group>.safetensors, a decoder for each group. C = 1 is the decoder for everybody; it also decodes
-while the group is not known. A packet is 40 ms, 640 samples at 16 kHz. Notebook 08_synthesis.
+Conventions: a codec is a folder as a run leaves it in models/: codebooks.npz, groups-C<C>.safetensors, a decoder for
+each group, lpcnet-<units>-C<C>-g<group>.safetensors, and one for everybody, lpcnet-<units>-control or, where there is
+none, lpcnet-<units>-general, which also decodes while the group is not known; files named as by version 0.1 are found
+too. A packet is 40 ms, 640 samples at 16 kHz. Notebook 08_synthesis.
 
 Contents: `Codec`, `Encoder`, `Decoder`, `SHIPPED`.
 """
@@ -44,12 +45,11 @@ class Codec:
     def __init__(self, folder: str | Path, units: int, C: int):
         """The codec of `units` and `C` in a folder. Raises `PcodecError` naming the file that is missing or wrong."""
         folder, self.units, self.C = Path(folder), units, C
-        names = {group: f"lpcnet-{units}-{C}-{group}.safetensors" for group in range(C)}
-        names[UNKNOWN] = f"lpcnet-{units}-1-0.safetensors"
-        self.files = {group: folder / name for group, name in names.items()}
-        for file in self.files.values():
-            if not file.exists():
-                raise PcodecError(f"{file}: no such decoder")
+        everybody = _first(folder, *(f"lpcnet-{units}-{name}" for name in ("control", "general", "1-0")))
+        self.files = {UNKNOWN: everybody}
+        for group in range(C):
+            own = (f"lpcnet-{units}-C{C}-g{group}", f"lpcnet-{units}-{C}-{group}")
+            self.files[group] = _first(folder, *own) if C > 1 else everybody
         self.codebooks = Codebooks.load(folder / "codebooks.npz")
         self.groups = groups.SpeakerGroups.load(folder / f"groups-C{C}.safetensors") if C > 1 else None
         self.synthesizer = functools.cache(self._synthesizer)
@@ -175,6 +175,15 @@ class Codec:
                 f"{file}: trained with codebooks {provenance.get('codebooks')}, not {self.codebooks.identity}"
             )
         return Synthesizer(arrays)
+
+
+def _first(folder, *names):
+    """The first of these decoders that is in a folder; the last name is that of version 0.1."""
+    files = [folder / f"{name}.safetensors" for name in names]
+    for file in files:
+        if file.exists():
+            return file
+    raise PcodecError(f"{files[-2]}: no such decoder")
 
 
 class Encoder:

@@ -8,7 +8,7 @@ Conventions: negative is good for the personalized decoder; nats per sample; spe
 group that the codec would send for the utterance, `oracle` that of most utterances of its speaker. Notebook
 07_validation_loss.
 
-Contents: `compare`, `losses_of`, `pair`, `differences`, `mismatch`, `interaction`.
+Contents: `curves`, `compare`, `losses_of`, `pair`, `differences`, `mismatch`, `interaction`.
 """
 
 import numpy as np
@@ -38,21 +38,40 @@ def compare(
     """All comparisons of one size and C: comparison, speakers, utterances, difference, low, high, and the levels
     general, control, estimated (means of the speakers' means).
 
-    `losses` are the final rows of notebook 06's tables for the unseen utterances: units, C, group, minutes, scratch,
-    utterance, speaker, nats. General decoders have no variants.
+    `losses` are the final rows of notebook 06's tables for the unseen utterances: units, role, C, group, minutes,
+    scratch, utterance, speaker, nats. General decoders have no variants.
     """
     variant = {"minutes": minutes, "scratch": scratch}
-    specialists, control = (losses_of(losses, units, number, **variant) for number in (C, 1))
-    paired = pair(specialists, control, losses_of(losses, units, 0), groups)
+    specialists = losses_of(losses, units, "group", C, **variant)
+    control, general = losses_of(losses, units, "control", **variant), losses_of(losses, units, "general")
+    paired = pair(specialists, control, general, groups)
     table = differences(paired, seed)
     level = paired.groupby("speaker")[["general", "control", "estimated"]].mean().mean()
     return table.assign(units=units, C=C, **level)
 
 
-def losses_of(losses: pd.DataFrame, units: int, C: int, minutes: float = 0.0, scratch: bool = False) -> pd.DataFrame:
-    """The rows of the decoders of one kind."""
-    kind = (losses.units == units) & (losses.C == C) & (losses.minutes == minutes) & (losses.scratch == scratch)
-    return losses[kind]
+def curves(losses: pd.DataFrame, groups: dict[int, pd.Series]) -> pd.DataFrame:
+    """Learning curves: units, system ("general", "control", "personalized, C = ..."), update, samples, nats.
+
+    `losses` are rows of notebook 06's tables during training; of a group's decoder those of its own group's utterances
+    count, by `groups`, for each C the groups of the utterances. Every speaker counts the same.
+    """
+    own = losses.role != "group"
+    for C, of_utterance in groups.items():
+        own |= (losses.role == "group") & (losses.C == C) & (losses.utterance.map(of_utterance) == losses.group)
+    losses = losses[own]
+    system = losses.role.where(losses.role != "group", "personalized, C = " + losses.C.astype(str))
+    keys = ["units", "system", "update", "samples"]
+    by_speaker = losses.assign(system=system).groupby([*keys, "speaker"], as_index=False).nats.mean()
+    return by_speaker.groupby(keys, as_index=False).nats.mean()
+
+
+def losses_of(
+    losses: pd.DataFrame, units: int, role: str, C: int = 1, minutes: float = 0.0, scratch: bool = False
+) -> pd.DataFrame:
+    """The rows of the decoders of one kind: the general one, the control, or the specialists of C groups."""
+    kind = {"units": units, "role": role, "C": C, "minutes": minutes, "scratch": scratch}
+    return losses[np.all([losses[name] == value for name, value in kind.items()], axis=0)]
 
 
 def pair(specialists: pd.DataFrame, control: pd.DataFrame, general: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:

@@ -6,7 +6,7 @@ and the decoders of `pcodec.experiment.grid`. A misspelled notebook, name or typ
 
 Conventions: the parameters cell is the one tagged "parameters"; its assignments are the only list of what exists.
 
-Contents: `load`, `names`, `parameters`, `check`, `GRID`.
+Contents: `load`, `names`, `parameters`, `check`.
 """
 
 import ast
@@ -14,10 +14,7 @@ import json
 from pathlib import Path
 
 from pcodec import PcodecError, paths
-
-# Names of the grid section, with values of their types; `grid.decoders` says what they mean.
-GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
-OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
+from pcodec.experiment import grid
 
 
 def names() -> list[str]:
@@ -39,12 +36,12 @@ def load(name: str) -> dict[str, dict]:
     if not isinstance(preset, dict):
         raise PcodecError(f"{path}: expected a section for each notebook, found {preset!r}")
     if "grid" not in preset:
-        raise PcodecError(f"{path}: no section 'grid' with {', '.join(GRID)}")
+        raise PcodecError(f"{path}: no section 'grid' with {', '.join(grid.GRID)}")
     for notebook, values in preset.items():
         if notebook == "grid":
-            _check(values, GRID, f"{path}: grid")
-            preset[notebook] = OPTIONAL | values
-            _check_grid(preset[notebook], f"{path}: grid")
+            _check(values, grid.GRID, f"{path}: grid")
+            preset[notebook] = grid.OPTIONAL | values
+            grid.check(preset[notebook], f"{path}: grid")
             continue
         if not isinstance(notebook, str) or not paths.notebook(notebook).exists():
             raise PcodecError(f"{path}: no notebook {notebook!r}")
@@ -82,26 +79,6 @@ def _check(values, known: dict, where: str) -> None:
         number_for_float = isinstance(default, float) and type(value) is int
         if type(value) is not type(default) and not number_for_float:
             raise PcodecError(f"{where}: {name} must be {type(default).__name__}, got {value!r}")
-
-
-def _check_grid(values: dict, where: str) -> None:
-    for name in GRID:
-        if name not in values:
-            raise PcodecError(f"{where}: {name} is missing")
-    for name in ("units", "C"):
-        if not values[name]:
-            raise PcodecError(f"{where}: {name} is empty")
-    for name, least, step in (("units", 16, 16), ("capacity", 16, 16), ("C", 2, 1), ("minutes", 1, 1)):
-        for value in values[name]:
-            if type(value) is not int or value < least or value % step:
-                raise PcodecError(f"{where}: {name} must list multiples of {step} from {least} up, got {value!r}")
-    sizes = values["units"] + values["capacity"]
-    if values["study"] and values["study"] not in sizes:
-        raise PcodecError(f"{where}: study must be 0 or one of {sizes}, got {values['study']}")
-    for name in ("units", "C", "capacity", "minutes"):
-        listed = sizes if name == "capacity" else values[name]
-        if len(set(listed)) < len(listed):
-            raise PcodecError(f"{where}: {name} lists a value twice: {listed}")
 
 
 def _folder() -> Path:

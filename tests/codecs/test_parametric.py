@@ -181,7 +181,7 @@ def test_a_person_s_adapter(codec_folder, speech, tmp_path):
     mine = parametric.Codec.load(codec_folder, 32, 2)
     data = [mine.encode(speech[:6400], group=group) for group in (0, UNKNOWN)]
     general = mine.decode(data[1])[0]
-    adapted = adapter.Adapted(LPCNet.load(codec_folder / "lpcnet-32-1-0.safetensors"))
+    adapted = adapter.Adapted(LPCNet.load(codec_folder / "lpcnet-32-general.safetensors"))
     adapted.save(tmp_path / "none.safetensors")
     adapted.parts["sample/dual_fc/factors:offset"].data += 1.0
     adapted.save(tmp_path / "some.safetensors")
@@ -243,16 +243,16 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
     for folder, units, C, message in [
         ("nowhere", 32, 2, "nowhere: neither a folder nor one of general, personalized"),
         (codec_folder, 32, None, "units and the number of groups"),
-        (codec_folder, 48, 2, "lpcnet-48-2-0.safetensors: no such decoder"),
+        (codec_folder, 48, 2, "lpcnet-48-general.safetensors: no such decoder"),
         ("general", None, 2, "the codec general has C = 1, not 2"),
-        ("general", 48, None, "lpcnet-48-1-0.safetensors: no such decoder"),
+        ("general", 48, None, "lpcnet-48-general.safetensors: no such decoder"),
     ]:
         with pytest.raises(PcodecError, match=message):
             parametric.Codec.load(folder, units, C)
     for name in ("codebooks.npz", "groups-C2.safetensors"):
         (tmp_path / name).write_bytes((codec_folder / name).read_bytes())
     own = coder.codebooks.identity.encode()
-    foreign = (codec_folder / "lpcnet-32-1-0.safetensors").read_bytes().replace(own, b"f" * 16)
+    foreign = (codec_folder / "lpcnet-32-general.safetensors").read_bytes().replace(own, b"f" * 16)
     for name in ("2-0", "2-1", "1-0"):
         (tmp_path / f"lpcnet-32-{name}.safetensors").write_bytes(foreign)
     with pytest.raises(PcodecError, match=f"lpcnet-32-2-[01].safetensors: trained with codebooks {'f' * 16}"):

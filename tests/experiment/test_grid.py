@@ -1,21 +1,35 @@
 import pytest
 
+from pcodec import PcodecError
 from pcodec.experiment import grid, presets
 
 
 def test_plan_lists_every_decoder_once():
-    grid = {"units": [64], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1, 3]}
-    names = [decoder.name for decoder in grid.decoders(grid)]
-    assert names[:8] == [f"64-{x}" for x in ("0-0", "1-0", "2-0", "2-1", "4-0", "4-1", "4-2", "4-3")]
-    assert names[8:12] == ["16-0-0", "16-1-0", "16-2-0", "16-2-1"]
-    studied = {f"16-{x}-{kind}" for x in ("1-0", "2-0", "2-1") for kind in ("scratch", "1min", "3min")}
+    sizes = {"units": [64], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1, 3]}
+    decoders = grid.decoders(sizes)
+    names = [decoder.name.removeprefix("lpcnet-") for decoder in decoders]
+    groups = [f"C{C}-g{group}" for C in (2, 4) for group in range(C)]
+    assert names[:8] == [f"64-{whose}" for whose in ("general", "control", *groups)]
+    assert names[8:12] == [f"16-{whose}" for whose in ("general", "control", *groups[:2])]
+    studied = {f"16-{whose}-{kind}" for whose in ("control", *groups[:2]) for kind in ("scratch", "1min", "3min")}
+    for decoder in decoders:
+        decoder.check()
     assert set(names[12:]) == studied and len(names) == len(set(names)) == 21
 
 
 @pytest.mark.parametrize("preset", presets.names())
 def test_specialists_have_their_general_decoder_and_control(preset):
     decoders = grid.decoders(presets.load(preset)["grid"])
-    kinds = {(decoder.units, decoder.C, decoder.minutes, decoder.scratch) for decoder in decoders}
     for decoder in decoders:
-        assert (decoder.units, 0, 0.0, False) in kinds
-        assert decoder.C == 0 or (decoder.units, 1, decoder.minutes, decoder.scratch) in kinds
+        assert grid.Decoder(decoder.units) in decoders
+        assert decoder.role == "general" or decoder._replace(role="control", C=1, group=0) in decoders
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"role": "leader"}, {"role": "group"}, {"role": "control", "C": 2}, {"role": "group", "C": 2, "group": 2},
+     {"scratch": True}, {"minutes": 3.0}],
+)  # fmt: skip
+def test_no_such_decoder(wrong):
+    with pytest.raises(PcodecError, match="no such decoder: units = 16"):
+        grid.Decoder(16)._replace(**wrong).check()
