@@ -25,10 +25,11 @@ from pcodec.compute import backend
 from pcodec.compute.backend import torch
 from pcodec.compute.vector import TOGETHER
 from pcodec.features.cepstrum import FRAME
+from pcodec.learning import optimizers
 from pcodec.lpcnet.config import CONTEXT
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 from pcodec.lpcnet.synthesis import Synthesizer
-from pcodec.lpcnet.training import Sparsifier, build_optimizers
+from pcodec.lpcnet.training import Sparsifier
 from pcodec.speech import audio, corpus
 
 SECONDS = 120.0  # of speech
@@ -114,18 +115,21 @@ def synthesis(file: Path) -> dict[str, float]:
 def training(units: int) -> dict[str, float]:
     """Samples per second of whole updates: forward, backward, Muon and Adam.
 
-    "folded" looks GRU_A's inputs up and has its own backward pass, "plain" is nn.GRU on concatenated embeddings. On a
-    GPU there is the plain form only.
+    "folded" looks GRU_A's inputs up and has its own backward pass, "plain" is nn.GRU on concatenated embeddings; on a
+    GPU there is the plain form only. Products are bfloat16 where the machine is faster with it, and float32.
+    "PyTorch's Muon" orthogonalizes in bfloat16 on every machine.
     """
     backend.keep_memory()
     device = backend.device()
     model = LPCNet(LPCNetConfig(units=units), seed=1).to(device)
-    optimizers = build_optimizers(model, "muon")
+    adam, muon = optimizers.build(model, "muon")
+    matrices = muon.param_groups[0]["params"]
+    pytorch = torch.optim.Muon(matrices, weight_decay=optimizers.WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
     generator = torch.Generator().manual_seed(1)
     codes = torch.randint(0, 256, (BATCH, SEQUENCE, 4), generator=generator).to(device)
     features = (0.3 * torch.randn(BATCH, SEQUENCE // FRAME + 2 * CONTEXT, 20, generator=generator)).to(device)
 
-    def update(form, precision):
+    def update(form, precision, matrix_optimizer):
         f = model.frame(features)
         states = [f.new_zeros(BATCH, gru.hidden_size) for gru in (model.sample.gru_a, model.sample.gru_b)]
         with torch.autocast(device.type, torch.bfloat16, enabled=form == "plain" and precision == torch.bfloat16):
@@ -134,16 +138,19 @@ def training(units: int) -> dict[str, float]:
         loss = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), codes[..., 3])
         model.zero_grad()
         loss.backward()
-        for one in optimizers:
-            one.step()
+        adam.step()
+        matrix_optimizer.step()
         loss.item()  # waits for a GPU
 
+    best = "plain" if device.type == "cuda" else "folded"
+    precisions = [torch.float32] + [torch.bfloat16] * backend.bfloat16_pays(device.type)
+    kinds = [(form, precision, muon) for precision in precisions for form in dict.fromkeys((best, "plain"))]
+    kinds.append((best, precisions[-1], pytorch))
     found = {}
-    for form in ("plain",) if device.type == "cuda" else ("folded", "plain"):
-        for precision in (torch.bfloat16, torch.float32):
-            update(form, precision)
-            name = f"{form}, {str(precision).removeprefix('torch.')}"
-            found[name] = BATCH * SEQUENCE / _best(lambda form=form, precision=precision: update(form, precision))
+    for form, precision, optimizer in kinds:
+        update(form, precision, optimizer)
+        name = f"{form}, {str(precision).removeprefix('torch.')}" + (", PyTorch's Muon" if optimizer is pytorch else "")
+        found[name] = BATCH * SEQUENCE / _best(lambda kind=(form, precision, optimizer): update(*kind))
     return found
 
 

@@ -5,10 +5,11 @@ in the same folder, then renamed, so that a killed run leaves no half-written fi
 
 Conventions: a run is "preset-corpus", for example smoke-demo. All folders lie under `root()`.
 
-Contents: `SHIPPED`, `root`, `results`, `figures`, `models`, `cache`, `notebook`, `split_list`, `replacing`,
+Contents: `SHIPPED`, `root`, `results`, `figures`, `models`, `cache`, `cached`, `notebook`, `split_list`, `replacing`,
 `check_target`.
 """
 
+import hashlib
 import os
 import uuid
 from contextlib import contextmanager
@@ -51,6 +52,15 @@ def models(run: str) -> Path:
 def cache(name: str) -> Path:
     """What can be computed again (generated voices, features); created when missing. Not in git."""
     return _made(root() / "cache" / name)
+
+
+def cached(name: str, *parts: bytes) -> Path:
+    """The file in the cache for what was made of `parts`, of which the first is usually the content of a file."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    key = digest.hexdigest()[:32]
+    return cache(name) / key[:2] / f"{key}.npz"
 
 
 def notebook(word: str) -> Path:

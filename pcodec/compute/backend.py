@@ -4,15 +4,20 @@ Task: torchaudio's wheel links CUDA libraries. Beside a CPU build of torch its i
 (libc10_cuda.so) although nothing used here needs its compiled part, and speechbrain imports torchaudio. Importing
 from this module first tries the plain import, then replaces torchaudio's extension loader by one that says "absent".
 
-Contents: `torch`, `torchaudio`, `device`, `precision`, `keep_memory`.
+Contents: `torch`, `torchaudio`, `device`, `precision`, `bfloat16_pays`, `keep_memory`.
 """
 
 import ctypes
+import functools
 import importlib
 import sys
+import time
 import types
 
 import torch
+
+SIDE = 256  # of the matrices whose product is timed
+CLEARLY = 1.2  # times as fast: less would be the noise of a busy machine
 
 
 def _import_torchaudio():
@@ -41,12 +46,30 @@ def device(name: str = "auto") -> torch.device:
 
 
 def precision(device: torch.device, name: str = "auto") -> torch.dtype:
-    """Of matrix products in training: "auto" is bfloat16 where the hardware multiplies it, else float32."""
+    """Of matrix products in training: "auto" is bfloat16 where such products are faster here, else float32."""
     if name == "auto":
-        cpu = torch.cpu.get_capabilities()
-        fast = device.type == "cuda" or cpu.get("avx512_bf16") or cpu.get("amx_bf16")
-        name = "bfloat16" if fast else "float32"
+        name = "bfloat16" if bfloat16_pays(device.type) else "float32"
     return {"bfloat16": torch.bfloat16, "float32": torch.float32}[name]
+
+
+@functools.cache
+def bfloat16_pays(device_type: str) -> bool:
+    """Whether a product of two matrices is clearly faster in bfloat16 than in float32; measured once per process.
+
+    A processor without instructions for it emulates them and takes ten to thirty times as long.
+    """
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    matrix = torch.full((SIDE, SIDE), 1.0 / SIDE, device=device_type)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, times = matrix.to(dtype), []
+        for _ in range(3):
+            started = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - started)
+        seconds[dtype] = min(times)
+    return CLEARLY * seconds[torch.bfloat16] < seconds[torch.float32]
 
 
 def keep_memory() -> None:

@@ -12,13 +12,12 @@ Contents: `analyze`, `stream`, `State`, `analyze_emphasized`, `cached`, `export`
 `FEATURES`.
 """
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pcodec import PcodecError, paths
+from pcodec import paths
 from pcodec.features import cepstrum, pitch
 from pcodec.features.cepstrum import BANDS, FRAME, WINDOW, lpc_from_cepstrum
 from pcodec.features.pitch import LAG_MAX, LAG_MIN, OFFSET, SUBFRAMES
@@ -84,12 +83,7 @@ def analyze_emphasized(y: np.ndarray) -> Analysis:
 
 def cached(path: str | Path) -> Analysis:
     """`analyze` of an audio file, kept in the cache by the file's content and `VERSION`."""
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise PcodecError(f"{path}: no such file") from None
-    key = hashlib.sha256(content).hexdigest()[:32]
-    file = paths.cache(f"features-v{VERSION}") / key[:2] / f"{key}.npz"
+    file = paths.cached(f"features-v{VERSION}", audio.content(path))
     if not file.exists():
         with paths.replacing(file) as temporary:
             np.savez(temporary, **analyze(audio.read(path))._asdict())

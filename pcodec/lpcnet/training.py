@@ -1,4 +1,4 @@
-"""Trains decoders: one `fit` for general and group decoders, one `evaluate` that compares them.
+"""Trains LPCNet decoders: one way for general and group decoders, one `evaluate` that compares them.
 
 Task: LPCNet specification section 10 (optimizer, sparsification). The paper's comparison needs three decoders of a
 size: the general one, a specialist that continues from it on one group, and, to be fair, a control that continues from
@@ -11,34 +11,29 @@ Conventions: data are `pcodec.lpcnet.examples`; losses are cross-entropies in na
 training may be bfloat16; losses that are compared are always computed in float32. Notebooks 06_training and
 07_validation_loss.
 
-Contents: `fit`, `build_optimizers`, `evaluate`, `sample_loss`, `Sparsifier`.
+Contents: `begin`, `heard`, `stages`, `fit_stages`; `fit`, `evaluate`, `sample_loss`, `Sparsifier`.
 """
 
-import pickle
-import sys
-import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError
 from pcodec.compute import backend
 from pcodec.compute.backend import torch
-from pcodec.features.analysis import FRAME
+from pcodec.features.cepstrum import FRAME
+from pcodec.learning import loop, optimizers
+from pcodec.learning.checkpoint import digest
+from pcodec.lpcnet.config import LPCNetConfig
 from pcodec.lpcnet.examples import SampleDataset
 from pcodec.lpcnet.model import LPCNet
 from pcodec.speech import audio
 
 WARM_UP, STRETCH = 10, 30  # frames before and in a stretch of speech on which a loss is measured
 CHUNK = 2  # frames that are computed at once then: as much as fits into the processor's caches
-CHECKPOINT_SECONDS = 60.0
-SHOW_SECONDS = 1.0
-WEIGHT_DECAY = 0.1  # of matrices, times the rate: they do not grow without end in a long training
-CLIP = 1.0  # largest norm of a gradient, three times the usual: AMSGrad would remember a burst for good
 
 
 class Sparsifier:
@@ -72,6 +67,95 @@ class Sparsifier:
             gate.mul_(keep)
 
 
+class Stage(NamedTuple):
+    """One part of a decoder's training."""
+
+    quantized: bool  # features, as the receiver sees them
+    updates: int
+    learning_rate: float
+    decay: float = 0.0  # of the rate, per update
+
+
+def begin(path: Path | None, units: int, seed: int) -> LPCNet:
+    """A decoder to train: the one in a file, which must have as many units, or without a file one of random weights."""
+    model = LPCNet.load(path) if path else LPCNet(LPCNetConfig(units=units), seed=seed)
+    if model.config.units != units:
+        raise PcodecError(f"{path}: {model.config.units} units, expected {units}")
+    return model
+
+
+def heard(model: LPCNet, train: Iterable[str], unseen: Iterable[str]) -> list[str]:
+    """Speakers that a decoder will have heard once it is trained on those of `train`.
+
+    Raises `PcodecError` if one of them is to be unseen.
+    """
+    speakers = {*model.provenance.get("speakers", []), *train}
+    if known := sorted(speakers & {*unseen}):
+        raise PcodecError(f'the decoder to continue has heard speaker {known[0]}, who is to be unseen; set first to ""')
+    return sorted(speakers)
+
+
+def stages(
+    role: str, scratch: bool, before: int, general_updates: int, extra_updates: int, unquantized_updates: int,
+    learning_rate: float, extra_learning_rate: float, decay: float,
+) -> list[Stage]:  # fmt: skip
+    """What a decoder is trained on, one after the other; nothing if the `before` updates that it has had are all.
+
+    The general decoder may first learn from unquantized features; its frame network then adapts to quantized ones
+    (specification section 10). Control and groups' decoders get `extra_updates`, from `scratch` all updates at once.
+    """
+    if scratch:
+        found = [Stage(True, unquantized_updates + general_updates + extra_updates, learning_rate, decay)]
+    elif role != "general":
+        found = [Stage(True, extra_updates, extra_learning_rate)]
+    elif unquantized_updates:
+        found = [Stage(False, unquantized_updates, learning_rate, decay),
+                 Stage(True, general_updates, extra_learning_rate)]  # fmt: skip
+    else:
+        found = [Stage(True, general_updates - before, learning_rate, decay)]
+    return [stage for stage in found if stage.updates]
+
+
+def fit_stages(
+    model: LPCNet,
+    parts: list[Stage],
+    examples: Callable[[int, bool], SampleDataset],
+    validation: SampleDataset,
+    checkpoint: Path,
+    density: list[float],
+    **options,
+) -> pd.DataFrame:
+    """`fit`, stage after stage, in place; `update` counts those that the decoder had before.
+
+    `examples(n, quantized)` are the training data prepared for the n-th time. After the first stage only the frame
+    network learns. `density` of GRU_A's gates z, r, h after pruning, [] for none. `options` go to `fit`.
+    """
+    before = model.provenance.get("updates", 0)
+    if not parts:
+        device = next(model.parameters()).device
+        found = evaluate(model, validation.to(device), options["evaluation_seconds"])
+        return found.assign(update=before)
+    histories = []
+    for number, stage in enumerate(parts):
+        model.sample.requires_grad_(number == 0)
+        falling = {} if before else {"start": min(2000, stage.updates // 10), "stop": min(40_000, stage.updates // 2)}
+        history = fit(
+            model,
+            lambda n, stage=stage: examples(n, stage.quantized),
+            validation,
+            stage.updates,
+            learning_rate=stage.learning_rate,
+            decay=stage.decay,
+            sparsifier=Sparsifier(density, **falling) if density else None,
+            checkpoint=checkpoint.with_name(f"{checkpoint.stem}-{number}.pt"),
+            **options,
+        )
+        histories.append(history.assign(update=history["update"] + before))
+        before += stage.updates
+    model.requires_grad_(True)
+    return pd.concat(histories, ignore_index=True)
+
+
 def fit(
     model: LPCNet,
     draw: Callable[[int], SampleDataset],
@@ -85,6 +169,7 @@ def fit(
     decay: float = 0.0,
     anneal: float = 0.5,
     optimizer: str = "muon",
+    average: float = 0.0,
     redraw: int = 1,
     evaluations: int = 5,
     evaluation_seconds: float = 3.0,
@@ -99,61 +184,58 @@ def fit(
     n-th time; a new draw every `redraw` epochs. `sequence` in samples is the chunk of an update; with `carry` the
     chunks of a stream follow each other and the states are carried over, otherwise each starts anew, in random order.
     The learning rate after b updates is learning_rate / (1 + decay b), and falls linearly to zero over the last
-    `anneal` of the budget. `optimizer` is "adam" (with AMSGrad, the reference's) or "muon" (`build_optimizers`).
-
-    Data and order depend on seed and update number alone; with `checkpoint` a killed run of the same task continues
-    where it was, to the same result (if the budget is in updates), and a finished one is not trained again. Raises
-    `PcodecError` when the data is too short or the loss is not finite.
+    `anneal` of the budget. `optimizer` is "adam" (with AMSGrad, the reference's) or "muon" (`optimizers.build`).
+    `average`, `evaluations` and `checkpoint` as in `loop.fit`. Raises `PcodecError` when the data is too short or the
+    loss is not finite.
     """
-    _check_options(updates, seconds, batch, sequence, learning_rate, anneal, optimizer, redraw, evaluations)
-    backend.keep_memory()
+    if batch < 1 or redraw < 1:
+        raise PcodecError(f"cannot train with batch {batch}, redraw {redraw}")
+    if sequence % FRAME or sequence < FRAME:
+        raise PcodecError(f"a training sequence must be a multiple of {FRAME} samples, got {sequence}")
     device = next(model.parameters()).device
-    products = backend.precision(device, precision)
     streams = _Streams(draw, sequence // FRAME, batch, carry, redraw, seed, device)
-    validation = validation.to(device)
-    optimizers = build_optimizers(model, optimizer)
-    schedule = (updates, seconds, batch, sequence, carry, learning_rate, decay, anneal, optimizer, redraw, evaluations)
-    settings = (*schedule, evaluation_seconds, products, seed, sparsifier and vars(sparsifier))
-    keeper = _Checkpoint(checkpoint, model, optimizers, streams.data, settings)
-    history, update, elapsed, states, running = keeper.load() or ([], 0, 0.0, None, torch.tensor(torch.nan))
-    started = time.monotonic() - elapsed
-    shown = time.monotonic()
-    with tqdm(total=updates or None, initial=update, desc="training", unit="update", mininterval=2) as bar:
-        while True:
-            elapsed = time.monotonic() - started
-            done = update / updates if updates else min(1.0, elapsed / seconds)
-            if done * evaluations >= len(history):
-                losses = evaluate(model, validation, evaluation_seconds)
-                history.append(losses.assign(update=update, training_loss=running.item()))
-                started = time.monotonic() - elapsed  # evaluations are not training
-            if done >= 1.0:
-                break
-            rate = learning_rate / (1.0 + decay * update) * min(1.0, (1.0 - done) / anneal if anneal else 1.0)
-            features, codes, fresh = streams[update]
-            if states is not None:
-                states = tuple(state.masked_fill(fresh, 0.0) for state in states)
-            losses, states = sample_loss(model, features, codes, states, products)
-            states = tuple(state.detach() for state in states)
-            loss = losses.mean()
-            model.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            for one in optimizers:
-                one.param_groups[0]["lr"] = rate
-                one.step()
-            if sparsifier:
-                sparsifier(model.sample.gru_a, update)
-            running = loss.detach()
-            update += 1
-            bar.update()
-            if time.monotonic() - shown > SHOW_SECONDS or update == updates:  # a look at the loss waits for a GPU
-                shown = time.monotonic()
-                bar.set_postfix_str(f"loss {running:.3f} nats", refresh=False)
-                if not torch.isfinite(running):
-                    raise PcodecError(f"the training loss is {running} after {update} updates; lower learning_rate")
-            keeper.save_if_due(history, update, time.monotonic() - started, states, running)
-    keeper.save(history, update, elapsed, states, running)
-    return pd.concat(history, ignore_index=True)
+    player = loop.Player(model, optimizers.build(model, optimizer), optimizers.Annealed(learning_rate, decay, anneal))
+    task = _TeacherForcing(
+        player, streams, validation.to(device), evaluation_seconds, backend.precision(device, precision), sparsifier
+    )
+    history = loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint)
+    return history.evaluations
+
+
+class _TeacherForcing(loop.Task):
+    """LPCNet as the training loop sees it: the next excitation sample, given those before it."""
+
+    unit = "nats"
+
+    def __init__(self, player, streams, validation, evaluation_seconds, precision, sparsifier):
+        self.players, self.model, self.streams = {"model": player}, player.network, streams
+        self.validation, self.evaluation_seconds = validation, evaluation_seconds
+        self.precision, self.sparsifier, self.states = precision, sparsifier, None
+
+    def identity(self) -> str:
+        settings = (self.model.config, self.streams.settings, self.evaluation_seconds, self.precision,
+                    self.sparsifier and vars(self.sparsifier))  # fmt: skip
+        return digest(settings, self.streams.data.codes, self.streams.data.features)
+
+    def losses(self, update):
+        features, codes, fresh = self.streams[update]
+        states = self.states and tuple(state.masked_fill(fresh, 0.0) for state in self.states)
+        losses, states = sample_loss(self.model, features, codes, states, self.precision)
+        self.states = tuple(state.detach() for state in states)
+        yield "model", losses.mean()
+
+    def after(self, update):
+        if self.sparsifier:
+            self.sparsifier(self.model.sample.gru_a, update)
+
+    def evaluate(self):
+        return evaluate(self.model, self.validation, self.evaluation_seconds)
+
+    def state(self):
+        return self.states
+
+    def restore(self, state):
+        self.states = state
 
 
 def sample_loss(model: LPCNet, features, codes, states=None, precision=torch.float32):
@@ -198,83 +280,6 @@ def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: in
     return table.assign(bits=table.nats / np.log(2))
 
 
-def build_optimizers(model, name: str) -> list:
-    """Adam with AMSGrad, for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer.
-
-    Muon's step along a matrix is its orthogonalized momentum, as large in root mean square as Adam's (Jordan et al.
-    2024; Liu et al. 2025, also for the decay): all directions are learned equally fast.
-    """
-    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.GRU | torch.nn.Linear)]
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    inside = {id(weight) for layer in layers if name == "muon" for weight in layer.parameters() if weight.ndim == 2}
-    others = [weight for weight in trained if id(weight) not in inside]
-    matrices = [weight for weight in trained if id(weight) in inside]
-    found = [torch.optim.Adam(others, eps=1e-7, amsgrad=True)] if others else []
-    if matrices:
-        found.append(torch.optim.Muon(matrices, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"))
-    return found
-
-
-def _check_options(updates, seconds, batch, sequence, learning_rate, anneal, optimizer, redraw, evaluations):
-    if batch < 1 or evaluations < 1 or redraw < 1 or not learning_rate > 0 or not 0 <= anneal <= 1:
-        raise PcodecError(
-            f"cannot train with batch {batch}, evaluations {evaluations}, redraw {redraw}, "
-            f"learning_rate {learning_rate}, anneal {anneal}"
-        )
-    if optimizer not in ("adam", "muon"):
-        raise PcodecError(f"optimizer must be adam or muon, got {optimizer}")
-    if updates < 0 or seconds < 0 or bool(updates) == bool(seconds):
-        raise PcodecError(f"training needs a budget, of updates or of seconds; got {updates} and {seconds}")
-    if sequence % FRAME or sequence < FRAME:
-        raise PcodecError(f"a training sequence must be a multiple of {FRAME} samples, got {sequence}")
-
-
-class _Checkpoint:
-    """Keeps model, optimizer and progress in a file; one of another task is not resumed.
-
-    A task is its settings, its data and its first weights.
-    """
-
-    def __init__(self, path: Path | None, model: LPCNet, optimizers: list, data: SampleDataset, settings: tuple):
-        self.path, self.model, self.optimizers, self.saved = path, model, optimizers, time.monotonic()
-        if path is not None:
-            digest = zlib.crc32(repr((model.config, settings)).encode())
-            for tensor in (data.codes, data.features, *model.parameters()):
-                digest = zlib.crc32(tensor.detach().cpu().contiguous().numpy(), digest)
-            self.task = f"{digest:08x}"
-
-    def load(self) -> tuple | None:
-        """The progress that was saved last, or None."""
-        if self.path is None or not self.path.exists():
-            return None
-        device = next(self.model.parameters()).device
-        try:
-            saved = torch.load(self.path, map_location=device, weights_only=False)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise PcodecError(f"{self.path}: damaged checkpoint, delete it: {type(error).__name__}") from None
-        if saved["task"] != self.task:
-            print(f"{self.path.name}: of another training, not continued", file=sys.stderr)
-            return None
-        self.model.load_state_dict(saved["model"])
-        for one, state in zip(self.optimizers, saved["optimizers"], strict=True):
-            one.load_state_dict(state)
-        return saved["progress"]
-
-    def save_if_due(self, *progress) -> None:
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
-            self.save(*progress)
-
-    def save(self, *progress) -> None:
-        """Keep the progress, if there is a file for it."""
-        if self.path is None:
-            return
-        optimizers = [one.state_dict() for one in self.optimizers]
-        state = {"task": self.task, "model": self.model.state_dict(), "optimizers": optimizers}
-        with paths.replacing(self.path) as temporary:
-            torch.save(state | {"progress": progress}, temporary)
-        self.saved = time.monotonic()
-
-
 class _Streams:
     """The chunks of update number i: features, codes, and which chunks (B, 1) do not continue those of update i - 1.
 
@@ -286,6 +291,7 @@ class _Streams:
     def __init__(self, draw, frames: int, batch: int, carry: bool, redraw: int, seed: int, device):
         self.draw, self.frames, self.batch, self.carry = draw, frames, batch, carry
         self.redraw, self.seed, self.device = redraw, seed, device
+        self.settings = (frames, batch, carry, redraw, seed)
         self.data, self.number, self.epoch = draw(0).to(device), 0, None
         chunks = len(self.data.starts(frames)[0])
         if not chunks:

@@ -9,22 +9,21 @@ Notebook 04_embedding.
 Contents: `SpeakerEncoder`, `fit`, `embed`, `pair_loss`, `at_speed`, `add_noise`, `random_segments`.
 """
 
-import pickle
-import zlib
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError
 from pcodec.compute.backend import torch
-from pcodec.learning import weights
+from pcodec.learning import loop, optimizers, weights
+from pcodec.learning.checkpoint import digest
 from pcodec.speakers import voiceprint
 from pcodec.speakers.voiceprint import HOP, MELS, UNITS
 from pcodec.speech import audio
 
-CHECK_EVERY = 50  # updates from one validation to the next, with which a checkpoint is written
+CHECK_EVERY = 50  # updates from one validation to the next
 
 
 def at_speed(samples: np.ndarray, factor: float) -> np.ndarray:
@@ -95,55 +94,49 @@ def fit(
         raise PcodecError("a training log-mel holds values that are not numbers")
     encoder.mean.copy_(torch.from_numpy(levelled.mean(axis=0)))
     encoder.scale.copy_(torch.from_numpy(levelled.std(axis=0) + 1e-3))
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=learning_rate)
+    player = loop.Player(encoder, [torch.optim.Adam(encoder.parameters())], optimizers.Cosine(learning_rate))
     held_out_rng = np.random.default_rng([seed, 1])
     held_out = [_batch(*validation, 32, 4, sum(seconds) / 2, held_out_rng) for _ in range(4)]
-    settings = (updates, speakers_per_batch, segments_per_speaker, learning_rate, seconds, noise_db, patience, seed)
-    heard = zlib.crc32(levelled[::100].tobytes())
-    for mel in validation[0]:
-        heard = zlib.crc32(mel[::100].tobytes(), heard)
-    task = (settings, len(levelled), heard, tuple(train[1]), tuple(validation[1]))
-    rows, first, best, kept, best_update = [], -1, np.inf, None, 0
-    if checkpoint is not None and checkpoint.exists():
-        try:
-            state = torch.load(checkpoint, weights_only=False)
-        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            raise PcodecError(f"{checkpoint}: damaged; delete it to train anew ({error})") from None
-        if state["task"] == task:
-            encoder.load_state_dict(state["encoder"])
-            optimizer.load_state_dict(state["optimizer"])
-            rows, first, best, kept, best_update = state["progress"]
-    with tqdm(total=updates, initial=max(0, first), desc="embedding", unit="update", mininterval=2) as bar:
-        for update in range(max(0, first), updates + 1):
-            if (update % CHECK_EVERY == 0 or update == updates) and update > first:
-                with torch.no_grad():
-                    loss = float(np.mean([pair_loss(encoder(mel), who).item() for mel, who in held_out]))
-                rows.append((update, "validation", loss))
-                bar.set_postfix_str(f"validation {loss:.3f} nats")
-                if loss < best:
-                    best, best_update = loss, update
-                    kept = {name: value.clone() for name, value in encoder.state_dict().items()}
-                if checkpoint is not None:
-                    progress = (list(rows), update, best, kept, best_update)
-                    state = {"encoder": encoder.state_dict(), "optimizer": optimizer.state_dict()}
-                    with paths.replacing(checkpoint) as temporary:
-                        torch.save(state | {"task": task, "progress": progress}, temporary)
-            if update == updates or update - best_update >= patience:
-                break
-            rng = np.random.default_rng([seed, 2, update])
-            mel, who = _batch(*train, speakers_per_batch, segments_per_speaker, rng.uniform(*seconds), rng)
-            if noise_db:
-                mel = add_noise(mel, rng.uniform(*noise_db, len(mel)), rng)
-            optimizer.param_groups[0]["lr"] = learning_rate * (0.5 + 0.5 * np.cos(np.pi * update / updates))
-            loss = pair_loss(encoder(mel), who)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-            optimizer.step()
-            rows.append((update, "train", loss.item()))
-            bar.update()
-    encoder.load_state_dict(kept)
-    return pd.DataFrame(rows, columns=["update", "split", "loss"])
+    batches = (speakers_per_batch, segments_per_speaker, seconds, noise_db)
+    task = _Pairs(player, train, held_out, batches, seed)
+    checks = math.ceil(updates / CHECK_EVERY)
+    history = loop.fit(task, updates, evaluations=checks, patience=patience, seed=seed, checkpoint=checkpoint,
+                       name="embedding")  # fmt: skip
+    losses = pd.concat(
+        [history.evaluations.assign(split="validation"),
+         history.training.rename(columns={"model": "loss"}).assign(split="train")]
+    )  # fmt: skip
+    return losses.sort_values("update", kind="stable", ignore_index=True)[["update", "split", "loss"]]
+
+
+class _Pairs(loop.Task):
+    """The encoder as the training loop sees it: pairs of segments, of the same speaker or of two."""
+
+    unit = "nats"
+
+    def __init__(self, player, train, held_out, batches, seed):
+        self.players, self.encoder = {"model": player}, player.network
+        self.train, self.held_out, self.batches, self.seed = train, held_out, batches, seed
+
+    def identity(self):
+        mels, speakers = self.train
+        return digest((self.batches, tuple(speakers)), *mels, *(array for pair in self.held_out for array in pair))
+
+    def losses(self, update):
+        speakers_per_batch, segments_per_speaker, seconds, noise_db = self.batches
+        rng = np.random.default_rng([self.seed, 2, update])
+        mel, who = _batch(*self.train, speakers_per_batch, segments_per_speaker, rng.uniform(*seconds), rng)
+        if noise_db:
+            mel = add_noise(mel, rng.uniform(*noise_db, len(mel)), rng)
+        yield "model", pair_loss(self.encoder(mel), who)
+
+    def evaluate(self):
+        with torch.no_grad():
+            losses = [pair_loss(self.encoder(mel), who).item() for mel, who in self.held_out]
+        return pd.DataFrame({"loss": [np.mean(losses)]})
+
+    def score(self, evaluation):
+        return evaluation.loss[0]
 
 
 def pair_loss(z, who):

@@ -5,8 +5,8 @@ Task: whatever the file's format, rate or channels, the rest of the project sees
 Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
 are meant. Mu-law codes are 0..255, code 128 is zero.
 
-Contents: `read`, `blocks`, `write`, `writing`, `probe`, `check_suffix`, `checked`, `resample`, `preemphasis`,
-`lowpass_anchor`, `mulaw_encode`, `mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
+Contents: `read`, `blocks`, `content`, `write`, `writing`, `probe`, `check_suffix`, `checked`, `resample`,
+`preemphasis`, `lowpass_anchor`, `mulaw_encode`, `mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
 """
 
 import itertools
@@ -47,6 +47,14 @@ def blocks(path: str | Path, seconds: float = 10.0) -> Iterator[np.ndarray]:
     with _reading(path) as file:
         pieces = _mono_pieces(path, file, int(seconds * file.samplerate))
         yield from pieces if file.samplerate == RATE else _resampled(pieces, file.samplerate)
+
+
+def content(path: str | Path) -> bytes:
+    """The file itself: what results are kept by. Raises `PcodecError` if it is missing."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise PcodecError(f"{path}: no such file") from None
 
 
 def probe(path: str | Path) -> float:

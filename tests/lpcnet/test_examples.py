@@ -84,7 +84,8 @@ def test_silence_is_dropped_and_joined_without_a_click():
 def test_preparation_repeats_and_aligns(demo, codebooks):
     table = demo.iloc[:2]
     first = examples.SampleDataset.build(table, Path(), codebooks, augment=True)
-    again = examples.SampleDataset.build(table.iloc[::-1], Path(), codebooks, augment=True)
+    fresh = [(row.utterance, row.speaker, audio.read(row.path)) for row in table.iloc[::-1].itertuples()]
+    again = examples.SampleDataset.of(fresh, codebooks, augment=True)
     last = int(again.frames[0])
     assert torch.equal(first.codes[: 160 * int(first.frames[0])], again.codes[160 * last :]), (
         "the order does not matter"
@@ -96,6 +97,31 @@ def test_preparation_repeats_and_aligns(demo, codebooks):
     got, codes = first.batch(starts[:2], 3)
     assert got.shape == (2, 7, 20) and torch.equal(got[0], first.features[starts[0] - 2 : starts[0] + 5])
     assert torch.equal(codes[1], first.codes[160 * starts[1] : 160 * (starts[1] + 3)].long())
+
+
+def test_examples_are_kept_for_other_trainings(demo, codebooks, monkeypatch, tmp_path):
+    """Prepared once; what is kept is what would be prepared, and other settings or draws are other examples."""
+    monkeypatch.setenv("PCODEC_HOME", str(tmp_path))
+    table, asked = demo.iloc[:2], []
+
+    def counted(samples, *rest):
+        asked.append(len(samples))
+        return prepare(samples, *rest)
+
+    prepare = examples.prepare
+    monkeypatch.setattr(examples, "prepare", counted)
+    first = examples.SampleDataset.build(table, Path(), codebooks, augment=True)
+    again = examples.SampleDataset.build(table.iloc[:1], Path(), codebooks, augment=True)
+    assert len(asked) == 2 and torch.equal(again.codes, first.codes[: len(again.codes)])
+    assert torch.equal(again.features, first.features[: len(again.features)])
+    for number, changed in enumerate([{"draw": 1}, {"seed": 2}, {"augment": False}, {"codebooks": None}], 1):
+        settings = {"codebooks": codebooks, "augment": True} | changed
+        other = examples.SampleDataset.build(table.iloc[:1], Path(), **settings)
+        assert len(asked) == 2 + number and not torch.equal(other.features, again.features)
+    late = {"codebooks": codebooks, "augment": True, "draw": examples.KEPT_DRAWS}
+    for _ in range(2):
+        examples.SampleDataset.build(table.iloc[:1], Path(), **late)
+    assert len(asked) == 8, "late draws are not kept: the disk would fill"
 
 
 def test_silence_is_refused(demo, codebooks, tmp_path):

@@ -1,4 +1,4 @@
-import itertools
+"""Decoders learn, from the speech that they should hear, in the order and at the rate that the notebook says."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ import pytest
 
 from pcodec import PcodecError
 from pcodec.compute.backend import torch
+from pcodec.learning import checkpoint
 from pcodec.lpcnet import training
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 
@@ -92,7 +93,7 @@ def test_training_learns_resumes_and_repeats(optimizer, dataset, tmp_path, monke
     means = history.groupby("update").nats.mean()
     assert list(means.index) == [0, 16, 32, 48] and means[48] < means[0] - 0.3
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
     calls = iter(range(1000))
     original = training._Streams.__getitem__
 
@@ -102,16 +103,16 @@ def test_training_learns_resumes_and_repeats(optimizer, dataset, tmp_path, monke
         return original(self, update)
 
     monkeypatch.setattr(training._Streams, "__getitem__", killed)
-    checkpoint = tmp_path / "c.pt"
+    file = tmp_path / "c.pt"
     with pytest.raises(KeyboardInterrupt):
-        fit(fresh(), checkpoint=checkpoint)
+        fit(fresh(), checkpoint=file)
     monkeypatch.undo()
     resumed = fresh()
-    rest = fit(resumed, checkpoint=checkpoint)
+    rest = fit(resumed, checkpoint=file)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
     pd.testing.assert_frame_equal(rest, history)
     other = fresh()
-    fit(other, updates=2, checkpoint=checkpoint)
+    fit(other, updates=2, checkpoint=file)
     assert not torch.equal(other.frame.dense1.weight, resumed.frame.dense1.weight), "another task starts anew"
     plain = fresh()
     fit(plain, updates=2)
@@ -147,73 +148,56 @@ def test_states_go_on_where_the_speech_does(carry, dataset, monkeypatch):
             assert torch.equal(state, torch.where(new, 0.0, old))
 
 
-def test_every_trained_parameter_has_one_optimizer():
+def test_stages_of_a_decoder():
+    rates = {"learning_rate": 0.004, "extra_learning_rate": 0.001, "decay": 0.1}
+
+    def stages(role, scratch=False, before=0, unquantized=0):
+        return training.stages(role, scratch, before, 100, 20, unquantized, **rates)
+
+    assert stages("general") == [(True, 100, 0.004, 0.1)]
+    assert stages("general", before=100) == []
+    assert stages("control") == stages("group") == [(True, 20, 0.001, 0.0)]
+    assert stages("group", scratch=True, unquantized=7) == [(True, 127, 0.004, 0.1)]
+    assert stages("general", unquantized=7) == [(False, 7, 0.004, 0.1), (True, 100, 0.001, 0.0)]
+
+
+def test_the_second_stage_adapts_the_frame_network_alone(dataset, tmp_path):
+    """First from unquantized features, everything; then from quantized ones, the frame network; updates count on."""
+    asked, model = [], LPCNet(SMALL, seed=1)
+    weights = []
+
+    def examples(number, quantized):
+        weights.append({name: value.clone() for name, value in model.state_dict().items()})
+        asked.append(quantized)
+        return dataset
+
+    parts = [training.Stage(False, 3, 0.01), training.Stage(True, 2, 0.01)]
+    options = {"batch": 4, "sequence": 160, "evaluations": 1, "evaluation_seconds": 0.3}
+    history = training.fit_stages(model, parts, examples, dataset, tmp_path / "c.pt", [], **options)
+    assert asked == [False, True] and sorted(set(history["update"])) == [0, 3, 5]
+    first, middle, last = *weights, model.state_dict()
+    moved = [
+        {name for name in first if not torch.equal(a[name], b[name])} for a, b in ((first, middle), (middle, last))
+    ]
+    assert {name.split(".")[0] for name in moved[0]} == {"frame", "sample"}
+    assert moved[1] and all(name.startswith("frame.") for name in moved[1])
+    assert {path.name for path in tmp_path.iterdir()} == {"c-0.pt", "c-1.pt"}
+    assert all(weight.requires_grad for weight in model.parameters())
+    model.provenance["updates"] = 5
+    none = training.fit_stages(model, [], examples, dataset, tmp_path / "c.pt", [], **options)
+    assert list(none["update"].unique()) == [5]
+
+
+def test_what_a_decoder_has_heard(tmp_path):
     model = LPCNet(SMALL, seed=1)
-    model.frame.requires_grad_(False)
-    adam, muon = training.build_optimizers(model, "muon")
-    sample = model.sample
-    gru = [getattr(gru, f"weight_{kind}_l0") for gru in (sample.gru_a, sample.gru_b) for kind in ("ih", "hh")]
-    by_muon = {id(weight) for weight in [*gru, sample.dual_fc.first.weight, sample.dual_fc.second.weight]}
-    assert {id(weight) for weight in muon.param_groups[0]["params"]} == by_muon
-    by_adam = {id(weight) for weight in sample.parameters()} - by_muon
-    assert {id(weight) for weight in adam.param_groups[0]["params"]} == by_adam
-    (adam,) = training.build_optimizers(model, "adam")
-    assert len(adam.param_groups[0]["params"]) == len(by_adam) + len(by_muon)
-
-
-def test_rate_falls_to_zero_and_frozen_parts_stay(dataset, monkeypatch):
-    rates = []
-    for kind in (torch.optim.Adam, torch.optim.Muon):
-
-        def watched(self, *arguments, step=kind.step):
-            rates.append((type(self).__name__, self.param_groups[0]["lr"]))
-            return step(self, *arguments)
-
-        monkeypatch.setattr(kind, "step", watched)
-    model = LPCNet(SMALL, seed=1)
-    model.sample.requires_grad_(False)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    training.fit(model, draws(dataset), dataset, 8, batch=4, sequence=160, learning_rate=0.01, decay=0.1, anneal=0.5,
-                 evaluations=1, evaluation_seconds=0.3)  # fmt: skip
-    decayed = [0.01 / (1 + 0.1 * b) for b in range(8)]
-    expected = [rate * min(1, (1 - b / 8) / 0.5) for b, rate in enumerate(decayed)]
-    for kind in ("Adam", "Muon"):
-        assert [rate for name, rate in rates if name == kind] == pytest.approx(expected)
-    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert moved and all(name.startswith("frame.") for name in moved)
-
-
-def test_one_burst_does_not_end_the_learning(dataset, monkeypatch):
-    """A gradient a million times the usual at one update: what is learned afterwards is as good as without it."""
-    original, calls, last = training.sample_loss, [0], []
-
-    def bursting(factor):
-        def loss(*arguments, **options):
-            losses, states = original(*arguments, **options)
-            calls[0] += losses.requires_grad
-            return losses * (factor if losses.requires_grad and calls[0] == 5 else 1.0), states
-
-        return loss
-
-    for factor in (1.0, 1e6):
-        calls[0] = 0
-        monkeypatch.setattr(training, "sample_loss", bursting(factor))
-        model = LPCNet(SMALL, seed=1)
-        found = training.fit(
-            model, draws(dataset), dataset, updates=40, batch=8, sequence=160, evaluations=1,
-            evaluation_seconds=0.3, optimizer="adam",
-        )  # fmt: skip
-        last.append(found[found["update"] == 40].nats.mean())
-    assert last[1] == pytest.approx(last[0], abs=0.05)
-
-
-def test_budget_in_seconds(dataset, monkeypatch):
-    clock = itertools.count()
-    monkeypatch.setattr(training.time, "monotonic", lambda: 0.02 * next(clock))  # a machine that is never busy
-    history = training.fit(LPCNet(SMALL, seed=1), draws(dataset), dataset, seconds=1.0, batch=4, sequence=160,
-                           evaluations=2, evaluation_seconds=0.2)  # fmt: skip
-    assert history["update"].nunique() == 3 and history["update"].max() > 3
-    assert next(clock) * 0.02 >= 1.0
+    model.provenance["speakers"] = ["b", "a"]
+    assert training.heard(model, ["c", "a"], ["d"]) == ["a", "b", "c"]
+    with pytest.raises(PcodecError, match="has heard speaker b, who is to be unseen"):
+        training.heard(model, ["c"], ["b"])
+    model.save(tmp_path / "d.safetensors")
+    assert torch.equal(training.begin(tmp_path / "d.safetensors", 16, 2).frame.dense1.weight, model.frame.dense1.weight)
+    with pytest.raises(PcodecError, match=r"d\.safetensors: 16 units, expected 32"):
+        training.begin(tmp_path / "d.safetensors", 32, 1)
 
 
 def test_pruning_leaves_blocks_and_the_diagonal():
