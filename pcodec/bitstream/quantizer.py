@@ -7,7 +7,7 @@ additive codebooks of 17-dimensional vectors code c1..c17 of frame 3, one codebo
 frame 1 relative to its neighbours, frames 0 and 2 are interpolated. Arithmetic is float32 in the reference's order of
 operations, packet after packet: searches come out the same to the bit. Notebook 03_bitstream.
 
-Contents: `quantize`, `dequantize`, `check`, `quantized_features`.
+Contents: `quantize`, `dequantize`, `check`, `quantized_features`, `rms_error`.
 """
 
 import math
@@ -258,3 +258,9 @@ def _predict(kind, before, last):
 @numba.njit(cache=True)
 def _interpolate(kind, left, right):
     return np.float32(0.5) * (left + right) if kind == 0 else left.copy() if kind == 1 else right.copy()
+
+
+def rms_error(analyses: list[Analysis], codebooks: Codebooks) -> np.ndarray:
+    """Root mean square error of each feature (20,) that quantization makes, over all frames of some signals."""
+    error = np.concatenate([quantized_features(each, codebooks) - each.features for each in analyses])
+    return np.sqrt((error**2).mean(axis=0))

@@ -7,7 +7,7 @@ it made, so headers and containers count.
 Conventions: in and out (samples,) at 16 kHz in [-1, 1], of equal length. Codecs are late by some 20 ms, not all by a
 constant; the output is moved by the `lag` of its envelope. Notebook 09_objective.
 
-Contents: `PEERS`, `missing`, `code`, `lag`.
+Contents: `PEERS`, `missing`, `roundtrip`, `lag`.
 """
 
 import shutil
@@ -59,7 +59,7 @@ def missing(name: str) -> list[str]:
     return [tool for tool in tools if not shutil.which(tool)]
 
 
-def code(name: str, samples: np.ndarray) -> tuple[np.ndarray, float]:
+def roundtrip(name: str, samples: np.ndarray) -> tuple[np.ndarray, float]:
     """Samples at 16 kHz through a peer: (decoded samples, bits per second of the coded file).
 
     Raises `PcodecError` if there is no such peer, a program is missing, or one fails.

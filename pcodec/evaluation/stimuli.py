@@ -8,7 +8,7 @@ stimuli are as loud as their reference.
 Conventions: 16 kHz mono WAV. Files have names that say nothing. Listeners get `index.html` and `stimuli/`; `key.csv`
 and `webmushra.yaml`, which say what the files are, are the experimenter's. Notebook 10_mushra.
 
-Contents: `export_webmushra`, `align`.
+Contents: `export_webmushra`, `match_loudness`.
 """
 
 import base64
@@ -91,7 +91,7 @@ def export_webmushra(
         shutil.move(made, folder)
 
 
-def align(samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def match_loudness(samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """`samples` with the loudness of `reference` (ITU-R BS.1770), both at 16 kHz."""
     meter = pyloudnorm.Meter(audio.RATE)
     try:
@@ -137,11 +137,11 @@ def _stimuli(item, files, length):
     for condition, samples in signals.items():
         try:
             metrics.validate(reference, samples)
-            stimuli[condition] = align(samples[:length], reference[:length])
+            stimuli[condition] = match_loudness(samples[:length], reference[:length])
         except PcodecError as error:
             raise PcodecError(f"item {item}, {condition}, {files[condition]}: {error}") from None
     for anchor, cutoff in ANCHORS.items():
-        stimuli[anchor] = align(audio.lowpass_anchor(reference, cutoff)[:length], reference[:length])
+        stimuli[anchor] = match_loudness(audio.lowpass_anchor(reference, cutoff)[:length], reference[:length])
     stimuli[OPEN] = reference[:length]
     loudest = max(np.abs(samples).max() for samples in stimuli.values())
     return {condition: samples / max(1.0, loudest / 0.999) for condition, samples in stimuli.items()}

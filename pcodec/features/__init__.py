@@ -20,11 +20,12 @@ from pcodec.features.analysis import (
     export,
     lag,
     lpc_from_cepstrum,
+    predictor_spectra,
     stream,
 )
 
 __all__ = [
     "BANDS", "COLUMNS", "FEATURES", "FRAME", "LAG_MAX", "LAG_MIN", "OFFSET", "PACKET", "PACKET_SAMPLES", "SUBFRAMES",
     "WINDOW", "Analysis", "State", "analyze", "analyze_emphasized", "cached", "export", "lag",
-    "lpc_from_cepstrum", "stream",
+    "lpc_from_cepstrum", "predictor_spectra", "stream",
 ]  # fmt: skip

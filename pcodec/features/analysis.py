@@ -8,14 +8,15 @@ Conventions: T frames of 160 samples (10 ms), always a multiple of the four of a
 frame k is 320 samples centred on sample 160 k; the audio that belongs to frame k is samples 160 k - 80 .. 160 k + 79.
 A feature row is `COLUMNS`: 18 cepstral coefficients, pitch = 0.02 (lag - 100), correlation - 0.5. Notebook 02_features.
 
-Contents: `analyze`, `stream`, `State`, `analyze_emphasized`, `cached`, `export`, `lag`, `lpc_from_cepstrum`,
-`FEATURES`.
+Contents: `analyze`, `stream`, `State`, `analyze_emphasized`, `cached`, `export`, `predictor_spectra`, `lag`,
+`lpc_from_cepstrum`, `FEATURES`.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from pcodec import paths
 from pcodec.features import cepstrum, pitch
@@ -89,6 +90,25 @@ def cached(path: str | Path) -> Analysis:
             np.savez(temporary, **analyze(audio.read(path))._asdict())
     with np.load(file) as stored:
         return Analysis(*(stored[field] for field in Analysis._fields))
+
+
+def predictor_spectra(samples: np.ndarray, features: np.ndarray, frames: dict[str, int]) -> pd.DataFrame:
+    """Spectra of some frames of a signal (samples,) beside the envelopes 1 / |A(f)| that their cepstra imply.
+
+    `frames` are indices of feature rows (T, 20) by name. Table: frame (its name), hertz, spectrum, envelope (dB, both
+    of the same energy).
+    """
+    emphasized = np.concatenate([np.zeros(FRAME), audio.preemphasis(samples * audio.SCALE), np.zeros(6 * FRAME)])
+    tables = []
+    for name, frame in frames.items():
+        window = emphasized[frame * FRAME :][:WINDOW] * cepstrum.VORBIS_WINDOW
+        spectrum = 20 * np.log10(np.abs(np.fft.rfft(window)) + 1e-3)
+        lpc = lpc_from_cepstrum(features[frame : frame + 1, FEATURES["cepstrum"]])[0]
+        envelope = cepstrum.spectrum_from_lpc(lpc)
+        envelope += 10 * np.log10(np.mean(10 ** (spectrum / 10)) / np.mean(10 ** (envelope / 10)))
+        hertz = np.arange(len(spectrum)) * audio.RATE / WINDOW
+        tables.append(pd.DataFrame({"frame": name, "hertz": hertz, "spectrum": spectrum, "envelope": envelope}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def lag(pitch_feature: np.ndarray) -> np.ndarray:

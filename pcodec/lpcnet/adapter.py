@@ -7,7 +7,7 @@ Added to the decoder before it runs they cost nothing in synthesis; what is prun
 Conventions: an adapter file is float16 safetensors and belongs to one decoder, which it names by its identity. Notebook
 12_personalization.
 
-Contents: `personalize`, `Personalized`, `Adapted`, `load`, `pieces`, `hold_back`, `adapt`.
+Contents: `personalize`, `Personalized`, `Adapted`, `adapted`, `load`, `pieces`, `hold_back`, `adapt`.
 """
 
 import copy
@@ -139,6 +139,22 @@ def adapt(
         return SampleDataset.of(signals, codebooks, augment=True, draw=number, seed=seed)
 
     return training.fit(model, draw, held_back, seed=seed, **OPTIONS | options)
+
+
+def adapted(
+    general: LPCNet, kind: str, signals: list, held_back: SampleDataset, codebooks: Codebooks, rank: int,
+    density: list[float], seed: int, **options,
+) -> LPCNet | Adapted:  # fmt: skip
+    """A copy of `general` that was trained on (name, speaker, samples): "whole", or "low-rank", an adapter of `rank`.
+
+    A whole decoder stays pruned to `density` of GRU_A's gates z, r, h ([] for none). `options` as in `adapt`.
+    """
+    if kind not in ("whole", "low-rank"):
+        raise PcodecError(f"a decoder is adapted whole or low-rank, got {kind}")
+    model = copy.deepcopy(general) if kind == "whole" else Adapted(general, rank, seed)
+    pruned = training.Sparsifier(density) if density and kind == "whole" else None
+    adapt(model, signals, held_back, codebooks, seed, sparsifier=pruned, **options)
+    return model
 
 
 class Personalized(NamedTuple):

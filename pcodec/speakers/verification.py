@@ -7,7 +7,7 @@ Conventions: pieces are `spans` of utterances, in frames of 10 ms; a scorer give
 pieces, higher for more alike; trials are the pairs, each once. Notebook 04_embedding.
 
 Contents: `spans`, `siamese_scores`, `pitch_scores`, `resemblyzer_scores`, `trials`, `equal_error_rate`,
-`detection_cost`.
+`detection_cost`, `evaluate`.
 """
 
 import numpy as np
@@ -89,6 +89,18 @@ def detection_cost(trials: pd.DataFrame) -> float:
 
     share = 0.01
     return float(minDCF(*_positive_and_negative(trials), c_miss=1.0, c_fa=1.0, p_target=share)[0]) / share
+
+
+def evaluate(trials: pd.DataFrame) -> dict:
+    """Trials -> trials, same (numbers of them), equal_error_rate, min_dcf, threshold of the equal error rate."""
+    rate, threshold = equal_error_rate(trials)
+    return {
+        "trials": len(trials),
+        "same": int(trials.same.sum()),
+        "equal_error_rate": rate,
+        "min_dcf": detection_cost(trials),
+        "threshold": threshold,
+    }
 
 
 def _positive_and_negative(trials):

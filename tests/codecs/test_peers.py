@@ -12,7 +12,7 @@ from pcodec.evaluation import metrics
 def test_peer_has_its_rate_and_lies_on_the_input(name, speech):
     if peers.missing(name):
         pytest.skip(f"no {peers.missing(name)} (apt-get install codec2 opus-tools speex)")
-    decoded, rate = peers.code(name, speech)
+    decoded, rate = peers.roundtrip(name, speech)
     assert decoded.shape == speech.shape and decoded.dtype == np.float32
     nominal = (
         float(name.split()[-1]) if name.startswith("Codec 2") else {"Opus 6": 6000, "Speex wideband q0": 4000}[name]
@@ -32,10 +32,10 @@ def test_planted_delay_is_found(speech, late):
 
 def test_refusals(speech, monkeypatch):
     with pytest.raises(PcodecError, match="no peer 'MP3'; there are Codec 2 3200"):
-        peers.code("MP3", speech)
+        peers.roundtrip("MP3", speech)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(PcodecError, match="Opus 6: no opusenc and no opusdec"):
-        peers.code("Opus 6", speech)
+        peers.roundtrip("Opus 6", speech)
 
 
 def test_failing_tool_is_named(speech, monkeypatch):
@@ -44,4 +44,4 @@ def test_failing_tool_is_named(speech, monkeypatch):
     broken = peers.PEERS["Opus 6"]._replace(encode="opusenc --bitrate nonsense input.raw coded")
     monkeypatch.setitem(peers.PEERS, "Opus 6", broken)
     with pytest.raises(PcodecError, match="Opus 6: opusenc --bitrate nonsense"):
-        peers.code("Opus 6", speech)
+        peers.roundtrip("Opus 6", speech)
