@@ -97,7 +97,7 @@ def synthesis(file: Path) -> dict[str, float]:
     """x real time of the sample loop; the speed does not depend on what the weights are, only on how many."""
     analysed = features.analyze(audio.read(file)[: int(SYNTHESIZED * audio.RATE)]).features
     seconds = len(analysed) * FRAME / audio.RATE
-    found = {}
+    ratios = {}
     for density in (SPARSE, None):
         for units in UNITS:
             model = LPCNet(LPCNetConfig(units=units), seed=1)
@@ -108,8 +108,8 @@ def synthesis(file: Path) -> dict[str, float]:
             for signals in (1, TOGETHER):
                 jobs = [analysed] * signals, [None] * signals
                 speed = signals * seconds / _best(lambda decoder=decoder, jobs=jobs: decoder.decode_together(*jobs))
-                found[name + (f", {signals} signals at once" if signals > 1 else "")] = speed
-    return found
+                ratios[name + (f", {signals} signals at once" if signals > 1 else "")] = speed
+    return ratios
 
 
 def training(units: int) -> dict[str, float]:
@@ -146,12 +146,12 @@ def training(units: int) -> dict[str, float]:
     precisions = [torch.float32] + [torch.bfloat16] * backend.bfloat16_pays(device.type)
     kinds = [(form, precision, muon) for precision in precisions for form in dict.fromkeys((best, "plain"))]
     kinds.append((best, precisions[-1], pytorch))
-    found = {}
+    speeds = {}
     for form, precision, optimizer in kinds:
         update(form, precision, optimizer)
         name = f"{form}, {str(precision).removeprefix('torch.')}" + (", PyTorch's Muon" if optimizer is pytorch else "")
-        found[name] = BATCH * SEQUENCE / _best(lambda kind=(form, precision, optimizer): update(*kind))
-    return found
+        speeds[name] = BATCH * SEQUENCE / _best(lambda kind=(form, precision, optimizer): update(*kind))
+    return speeds
 
 
 def _best(step, passes: int = PASSES) -> float:

@@ -168,11 +168,11 @@ def _nearest(vectors: np.ndarray, book: np.ndarray, either_sign: bool = False, b
     `block` vectors at a time: their products with all words stay in the processor's cache.
     """
     norms = (book**2).sum(axis=1) / 2
-    found = np.empty(len(vectors), dtype=np.int64)
+    words = np.empty(len(vectors), dtype=np.int64)
     for i in range(0, len(vectors), block):
         products = vectors[i : i + block] @ book.T
-        found[i : i + block] = ((np.abs(products) if either_sign else products) - norms).argmax(axis=1)
-    return found
+        words[i : i + block] = ((np.abs(products) if either_sign else products) - norms).argmax(axis=1)
+    return words
 
 
 def _centroids(vectors, nearest, book) -> np.ndarray:

@@ -163,8 +163,8 @@ def _distances(x, columns, out):
 
 
 @numba.njit(cache=True)
-def _search_stages(target, stages, columns, found):
-    """M-best search of three additive codebooks for a target (17,): three indices into `found` (step 2)."""
+def _search_stages(target, stages, columns, result):
+    """M-best search of three additive codebooks for a target (17,): three indices into `result` (step 2)."""
     words = np.zeros((SURVIVORS, STAGES), dtype=np.int64)  # of the best candidates so far, best first
     kept = 1
     distances = np.empty(STAGE_WORDS, dtype=np.float32)
@@ -188,7 +188,7 @@ def _search_stages(target, stages, columns, found):
                     new[at, stage] = w
         words = new
         kept = SURVIVORS
-    found[:] = words[0]
+    result[:] = words[0]
 
 
 @numba.njit(cache=True)

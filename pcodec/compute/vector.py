@@ -98,8 +98,8 @@ def _generate(vectors, context, builder, signature, arguments):
         goals = [vector(row, strip.index, floats) for row in outs]
         for goal, chains in zip(goals, sums, strict=True):
             builder.store(builder.load(goal, align=4), chains[0])
-            for one in chains[1:]:
-                builder.store(ir.Constant(floats, [0.0] * LANES), one)
+            for total in chains[1:]:
+                builder.store(ir.Constant(floats, [0.0] * LANES), total)
         begin, end = index(starts, strip.index), index(starts, builder.add(strip.index, size(1)))
         with cgutils.for_range_slice(builder, begin, end, size(CHAINS), size) as (first, _):
             for chain in range(CHAINS):
@@ -110,12 +110,12 @@ def _generate(vectors, context, builder, signature, arguments):
                     value = builder.load(builder.gep(row, [column]))
                     value = builder.insert_element(nothing, value, ir.IntType(32)(0))
                     product = builder.fmul(w, builder.shuffle_vector(value, nothing, zeros), flags=("contract",))
-                    one = chains[chain]
-                    builder.store(builder.fadd(product, builder.load(one), flags=("contract",)), one)
+                    total = chains[chain]
+                    builder.store(builder.fadd(product, builder.load(total), flags=("contract",)), total)
         for goal, chains in zip(goals, sums, strict=True):
             total = builder.load(chains[0])
-            for one in chains[1:]:
-                total = builder.fadd(total, builder.load(one))
+            for other in chains[1:]:
+                total = builder.fadd(total, builder.load(other))
             builder.store(total, goal, align=4)
     return context.get_dummy_value()
 

@@ -128,10 +128,10 @@ def mismatch(specialists: pd.DataFrame, control: pd.DataFrame, groups: pd.Series
     ).rename(columns={"group": "decoder_group"})
     keys = ["decoder_group", "speech_group", "speaker"]
     by_speaker = table.groupby(keys, as_index=False).difference.mean()
-    found = by_speaker.groupby(keys[:2], as_index=False).agg(
+    pairs = by_speaker.groupby(keys[:2], as_index=False).agg(
         speakers=("speaker", "size"), difference=("difference", "mean")
     )
-    return found
+    return pairs
 
 
 def interaction(paired: pd.DataFrame, draws: int = 2000, seed: int = 1) -> tuple[float, float, float]:
@@ -145,7 +145,7 @@ def interaction(paired: pd.DataFrame, draws: int = 2000, seed: int = 1) -> tuple
     if len(by_group) < 2:
         raise PcodecError("the utterances fall into one group only: no interaction can be told")
     rng = np.random.default_rng(seed)
-    found = np.mean([np.mean([own.mean() for own in group]) for group in by_group])
+    estimate = np.mean([np.mean([own.mean() for own in group]) for group in by_group])
     drawn = np.mean([intervals.redrawn_means(group, draws, rng) for group in by_group], axis=0)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(found), float(low), float(high)
+    return float(estimate), float(low), float(high)

@@ -90,12 +90,12 @@ def mel_distance(reference: np.ndarray, decoded: np.ndarray) -> float:
 
 def stft_distance(reference: np.ndarray, decoded: np.ndarray) -> float:
     """Multi-resolution STFT distance: spectral convergence + log magnitude, mean of three (Yamamoto et al. 2020)."""
-    found = []
+    distances = []
     for window, hop in RESOLUTIONS:
         first, second = _spectra(reference, decoded, window, hop)
         convergence = np.linalg.norm(first - second) / np.linalg.norm(first)
-        found.append(convergence + np.abs(np.log(first) - np.log(second)).mean())
-    return float(np.mean(found))
+        distances.append(convergence + np.abs(np.log(first) - np.log(second)).mean())
+    return float(np.mean(distances))
 
 
 def pitch_error(reference: np.ndarray, decoded: np.ndarray) -> float:
@@ -132,12 +132,12 @@ def dnsmos(reference: np.ndarray, decoded: np.ndarray) -> float:
     signal = np.clip(decoded, -1.0, 1.0)
     while len(signal) < window:
         signal = np.append(signal, signal)
-    found = []
+    ratings = []
     for second in range(int(len(signal) // audio.RATE - INPUT_LENGTH) + 1):
         start = second * audio.RATE
         mel = DNSMOS.audio_melspec(None, signal[start : start + window - FRAME])
-        found.append(_dnsmos_session().run(None, {"input_1": mel[None].astype(np.float32)})[0][0][0])
-    return float(np.mean(found))
+        ratings.append(_dnsmos_session().run(None, {"input_1": mel[None].astype(np.float32)})[0][0][0])
+    return float(np.mean(ratings))
 
 
 def visqol(reference: np.ndarray, decoded: np.ndarray) -> float:
@@ -254,9 +254,9 @@ def paired(values: pd.DataFrame, pairs: list[tuple[str, str]], seed: int = 1) ->
                 raise PcodecError(f"no system {name!r}; there are {', '.join(by_system)}")
             difference = (by_system[first] - by_system[second]).dropna()
             speakers = difference.index.get_level_values("speaker")
-            found = intervals.interval(difference.to_numpy(), speakers.to_numpy(), seed=seed)
+            estimate = intervals.interval(difference.to_numpy(), speakers.to_numpy(), seed=seed)
             better = MEASURES[measure].better if measure in MEASURES else ""
-            rows.append((measure, first, second, better, speakers.nunique(), len(difference), *found))
+            rows.append((measure, first, second, better, speakers.nunique(), len(difference), *estimate))
     names = ["measure", "first", "second", "better", "speakers", "utterances", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=names)
 

@@ -53,7 +53,7 @@ def read_webmushra(
     `table.attrs["training"]` lists them. Raises `PcodecError` naming the file, and the column, line or score.
     """
     if isinstance(path, list):
-        files = [Path(one) for one in path]
+        files = [Path(file) for file in path]
     else:
         files = sorted(Path(path).glob("*.csv")) if Path(path).is_dir() else [Path(path)]
     if not files:
@@ -84,7 +84,7 @@ def _rows(file):
         raise PcodecError(
             f"{file}: no column {', '.join(missing)}; separated by commas it has {', '.join(header) or 'none'}"
         )
-    found = []
+    ratings = []
     for line, fields in lines:
         if len(fields) < len(header) or any(fields[len(header) :]):
             raise PcodecError(f"{file}: line {line} has {len(fields)} fields, the header {len(header)}")
@@ -96,8 +96,8 @@ def _rows(file):
         score = pd.to_numeric(row["score"], errors="coerce")
         if not 0 <= score <= 100:
             raise PcodecError(f"{file}: line {line}: {_rating(row)}: score {row['score']!r} is not in 0..100")
-        found.append(row | {"score": float(score)})
-    return found
+        ratings.append(row | {"score": float(score)})
+    return ratings
 
 
 def validate(table: pd.DataFrame) -> None:
@@ -234,10 +234,12 @@ def compare(
         )
     from statsmodels.stats.multitest import multipletests
 
-    found = pd.DataFrame(rows)
+    comparisons = pd.DataFrame(rows)
     for name, method in (("holm", "holm"), ("hochberg", "simes-hochberg")):
-        found.insert(found.columns.get_loc("permutation"), name, multipletests(found.wilcoxon, method=method)[1])
-    return found
+        comparisons.insert(
+            comparisons.columns.get_loc("permutation"), name, multipletests(comparisons.wilcoxon, method=method)[1]
+        )
+    return comparisons
 
 
 def mixed_difference(differences: pd.Series) -> tuple[float, float, float, float]:
@@ -278,8 +280,8 @@ def friedman(table: pd.DataFrame) -> tuple[float, float]:
         raise PcodecError(f"Friedman's test needs 3 conditions and 2 listeners, got {means.shape[1]} and {len(means)}")
     if not np.ptp(means.to_numpy(), axis=1).any():  # nobody told anything apart
         return 0.0, 1.0
-    found = scipy.stats.friedmanchisquare(*means.to_numpy().T)
-    return float(found.statistic), float(found.pvalue)
+    test = scipy.stats.friedmanchisquare(*means.to_numpy().T)
+    return float(test.statistic), float(test.pvalue)
 
 
 def equivalence(table: pd.DataFrame, first: str, second: str, margin: float) -> pd.Series:
@@ -319,9 +321,9 @@ def simulate(means: dict[str, float], items: list[str], listeners: int = 20, see
     shape = len(names), len(items), len(means)
     scores = np.array(list(means.values())) + rng.normal(0, 6, (shape[0], 1, 1)) + rng.normal(0, 4, (1, shape[1], 1))
     scores = scores + rng.normal(0, 4, (shape[0], 1, shape[2])) + rng.normal(0, 8, shape)
-    found = np.where(rng.random(shape[:2]) < 0.9, 100, rng.integers(85, 100, shape[:2]))
+    of_reference = np.where(rng.random(shape[:2]) < 0.9, 100, rng.integers(85, 100, shape[:2]))
     if REFERENCE in means:
-        scores[:, :, list(means).index(REFERENCE)] = found
+        scores[:, :, list(means).index(REFERENCE)] = of_reference
     index = pd.MultiIndex.from_product([names, items, list(means)], names=["listener", "item", "condition"])
     table = pd.Series(np.clip(np.round(scores), 0, 100).ravel(), index, name="score").reset_index()
     return table.assign(test=SIMULATED, time="", comment="")[COLUMNS]

@@ -193,8 +193,8 @@ def _html(name, title, consent, key, pages):
         "id": name,
         "text": list(consent),
         "key": base64.b64encode(json.dumps(conditions).encode()).decode(),
-        "training": [page(*one) for one in pages if one[2]],
-        "items": [page(*one) for one in pages if not one[2]],
+        "training": [page(*each) for each in pages if each[2]],
+        "items": [page(*each) for each in pages if not each[2]],
     }
     as_script = json.dumps(test).replace("<", "\\u003c")
     escaped = title.replace("&", "&amp;").replace("<", "&lt;")

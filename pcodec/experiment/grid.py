@@ -49,15 +49,17 @@ def decoders(grid: dict) -> list[Decoder]:
     """All decoders of a grid: `units` with every number of groups C; `capacity`, further sizes, with the first C;
     one size, `study`, also from scratch and with only some `minutes` of speech."""
     sizes = [(units, grid["C"]) for units in grid["units"]] + [(units, grid["C"][:1]) for units in grid["capacity"]]
-    found = []
+    planned = []
     for units, Cs in sizes:
-        found += [Decoder(units), Decoder(units, "control")]
-        found += [Decoder(units, "group", C, group) for C in Cs for group in range(C)]
-    studied = [one for one in found if one.units == grid["study"] and one.role != "general" and one.C <= grid["C"][0]]
+        planned += [Decoder(units), Decoder(units, "control")]
+        planned += [Decoder(units, "group", C, group) for C in Cs for group in range(C)]
+    studied = [decoder for decoder in planned if decoder.units == grid["study"] and decoder.C <= grid["C"][0]]
     for decoder in studied:
-        found.append(decoder._replace(scratch=True))
-        found += [decoder._replace(minutes=float(minutes)) for minutes in grid["minutes"]]
-    return found
+        if decoder.role == "general":
+            continue
+        planned.append(decoder._replace(scratch=True))
+        planned += [decoder._replace(minutes=float(minutes)) for minutes in grid["minutes"]]
+    return planned
 
 
 def check(values: dict, where: str) -> None:

@@ -122,12 +122,12 @@ def _advance(state: State, emphasized: np.ndarray, last: bool) -> tuple[Analysis
     if last:
         packets = -(-(len(signal) - FRAME + OFFSET) // PACKET_SAMPLES)
         signal = np.concatenate([signal, np.zeros(FRAME + packets * PACKET_SAMPLES - len(signal), np.float32)])
-    found = [_NOTHING]
+    blocks = [_NOTHING]
     for p in range(0, packets, BLOCK):
         end = min(p + BLOCK, packets)
         block, state = _analyze_block(signal[p * PACKET_SAMPLES : end * PACKET_SAMPLES + FRAME], state)
-        found.append(block)
-    analysis = Analysis(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        blocks.append(block)
+    analysis = Analysis(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
     return analysis, state._replace(signal=signal[packets * PACKET_SAMPLES :].copy())
 
 

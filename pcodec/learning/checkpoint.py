@@ -24,12 +24,12 @@ SECONDS = 60.0  # from one checkpoint to the next
 
 def digest(settings, *arrays) -> str:
     """8 hex digits of anything with a repr, and of arrays or tensors."""
-    found = zlib.crc32(repr(settings).encode())
+    value = zlib.crc32(repr(settings).encode())
     for array in arrays:
         if isinstance(array, torch.Tensor):
             array = array.detach().cpu().numpy()
-        found = zlib.crc32(np.ascontiguousarray(array), found)
-    return f"{found:08x}"
+        value = zlib.crc32(np.ascontiguousarray(array), value)
+    return f"{value:08x}"
 
 
 class Checkpoint:

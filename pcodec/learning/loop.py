@@ -207,7 +207,7 @@ class _Progress:
 
     def state(self, task: Task) -> dict:
         networks = {
-            name: (player.network.state_dict(), [one.state_dict() for one in player.optimizers])
+            name: (player.network.state_dict(), [optimizer.state_dict() for optimizer in player.optimizers])
             for name, player in task.players.items()
         }
         own = {name: value for name, value in vars(self).items() if name not in ("model", "average", "losses")}

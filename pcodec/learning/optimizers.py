@@ -61,10 +61,10 @@ def build(model, name: str) -> list:
     inside = {id(weight) for layer in layers if name == "muon" for weight in layer.parameters() if weight.ndim == 2}
     others = [weight for weight in trained if id(weight) not in inside]
     matrices = [weight for weight in trained if id(weight) in inside]
-    found = [torch.optim.Adam(others, eps=1e-7, amsgrad=True)] if others else []
+    optimizers = [torch.optim.Adam(others, eps=1e-7, amsgrad=True)] if others else []
     if matrices:
-        found.append(Muon(matrices))
-    return found
+        optimizers.append(Muon(matrices))
+    return optimizers
 
 
 class Muon(torch.optim.Optimizer):

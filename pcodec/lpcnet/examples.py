@@ -227,12 +227,12 @@ class SampleDataset:
     def starts(self, frames: int, shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Back-to-back sequences of `frames` with their context: first frame (M,) and utterance (M,) of each."""
         ends = np.cumsum(self.frames)
-        found = [
+        firsts = [
             np.arange(end - length + CONTEXT + shift, end - CONTEXT - frames + 1, frames)
             for end, length in zip(ends, self.frames, strict=True)
         ]
-        which = np.repeat(np.arange(len(found)), [len(starts) for starts in found])
-        return np.concatenate(found), which
+        which = np.repeat(np.arange(len(firsts)), [len(starts) for starts in firsts])
+        return np.concatenate(firsts), which
 
     def batch(self, starts: np.ndarray, frames: int):
         """Sequences at `starts` -> features (B, frames + 4, 20), codes (B, 160 frames, 4) int64."""

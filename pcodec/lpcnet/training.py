@@ -105,15 +105,15 @@ def stages(
     (specification section 10). Control and groups' decoders get `extra_updates`, from `scratch` all updates at once.
     """
     if scratch:
-        found = [Stage(True, unquantized_updates + general_updates + extra_updates, learning_rate, decay)]
+        parts = [Stage(True, unquantized_updates + general_updates + extra_updates, learning_rate, decay)]
     elif role != "general":
-        found = [Stage(True, extra_updates, extra_learning_rate)]
+        parts = [Stage(True, extra_updates, extra_learning_rate)]
     elif unquantized_updates:
-        found = [Stage(False, unquantized_updates, learning_rate, decay),
+        parts = [Stage(False, unquantized_updates, learning_rate, decay),
                  Stage(True, general_updates, extra_learning_rate)]  # fmt: skip
     else:
-        found = [Stage(True, general_updates - before, learning_rate, decay)]
-    return [stage for stage in found if stage.updates]
+        parts = [Stage(True, general_updates - before, learning_rate, decay)]
+    return [stage for stage in parts if stage.updates]
 
 
 def fit_stages(
@@ -133,8 +133,8 @@ def fit_stages(
     before = model.provenance.get("updates", 0)
     if not parts:
         device = next(model.parameters()).device
-        found = evaluate(model, validation.to(device), options["evaluation_seconds"])
-        return found.assign(update=before)
+        losses = evaluate(model, validation.to(device), options["evaluation_seconds"])
+        return losses.assign(update=before)
     histories = []
     for number, stage in enumerate(parts):
         model.sample.requires_grad_(number == 0)

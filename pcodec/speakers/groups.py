@@ -67,17 +67,17 @@ class SpeakerGroups:
             raise PcodecError(
                 f"C = {C} groups need at least 2 groups and {C} training speakers, there are {len(means)}"
             )
-        found = KMeans(C, n_init=RESTARTS, random_state=seed).fit(means.to_numpy(np.float64))
-        sizes = np.bincount(found.labels_, minlength=C)
-        order = sorted(range(C), key=lambda c: (-sizes[c], tuple(found.cluster_centers_[c])))
-        number = pd.Series(np.argsort(order)[found.labels_], index=means.index)
+        clusters = KMeans(C, n_init=RESTARTS, random_state=seed).fit(means.to_numpy(np.float64))
+        sizes = np.bincount(clusters.labels_, minlength=C)
+        order = sorted(range(C), key=lambda c: (-sizes[c], tuple(clusters.cluster_centers_[c])))
+        number = pd.Series(np.argsort(order)[clusters.labels_], index=means.index)
         shares = 1.0 / pd.Series(speakers).map(pd.Series(speakers).value_counts()).to_numpy()
         labels = number[list(speakers)].to_numpy()
         softmax = LogisticRegression(max_iter=2000).fit(z, labels, shares * len(z) / len(means))
         weight, bias = softmax.coef_, softmax.intercept_
         if C == 2:  # scikit-learn keeps one row for two classes
             weight, bias = np.vstack([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
-        arrays = (found.cluster_centers_[order], weight, bias)
+        arrays = (clusters.cluster_centers_[order], weight, bias)
         return cls(encoder.arrays(), *(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
 
     @property
@@ -151,11 +151,11 @@ class RunningAssignment:
             step, self._waiting = self._waiting[:STEP], self._waiting[STEP:]
             self._heard = np.concatenate([self._heard, step])[-int(self.window * audio.RATE) :]
             self._sound += (~voiceprint.is_silent(step)).sum() * voiceprint.HOP / audio.RATE
-            found = self.groups.assign(self._heard) if self._sound >= self.settle else self.current
+            heard_now = self.groups.assign(self._heard) if self._sound >= self.settle else self.current
             stands = self.current.group
-            sure = stands in (UNKNOWN, found.group) or found.probability >= self.confidence
-            if found.group != UNKNOWN and sure:
-                self.current = found
+            sure = stands in (UNKNOWN, heard_now.group) or heard_now.probability >= self.confidence
+            if heard_now.group != UNKNOWN and sure:
+                self.current = heard_now
         return self.current
 
 
@@ -187,8 +187,8 @@ def stability(means: pd.DataFrame, C: int, seeds: int = 10) -> pd.DataFrame:
     for seed in range(seeds):
         half = np.random.default_rng(seed).permutation(len(points))[: max(C, len(points) // 2)]
         for kind, chosen in (("seed", slice(None)), ("half", half)):
-            found = KMeans(C, n_init=RESTARTS, random_state=seed).fit(points[chosen])
-            labels[kind].append(found.predict(points))
+            clusters = KMeans(C, n_init=RESTARTS, random_state=seed).fit(points[chosen])
+            labels[kind].append(clusters.predict(points))
     rows = [(kind, adjusted_rand_score(a, b)) for kind, runs in labels.items() for a, b in combinations(runs, 2)]
     return pd.DataFrame(rows, columns=["kind", "rand"])
 
@@ -201,6 +201,6 @@ def number_of_groups(means: pd.DataFrame, seed: int = 1, most: int = 8) -> pd.Da
     points = means.to_numpy(np.float64)
     rows = []
     for C in range(2, min(most, len(means.drop_duplicates()) - 1) + 1):
-        found = KMeans(C, n_init=RESTARTS, random_state=seed).fit(points)
-        rows.append((C, float(silhouette_score(points, found.labels_)), float(found.inertia_)))
+        clusters = KMeans(C, n_init=RESTARTS, random_state=seed).fit(points)
+        rows.append((C, float(silhouette_score(points, clusters.labels_)), float(clusters.inertia_)))
     return pd.DataFrame(rows, columns=["C", "silhouette", "inertia"])

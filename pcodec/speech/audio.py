@@ -180,9 +180,9 @@ def _reading(path):
     try:
         with soundfile.SoundFile(path) as file:
             # A WAV header announces its bytes; programs that write into a pipe announce 0 or the largest number.
-            found = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
-            if found and int(found[2]) < int(found[1]) < 0x7FFF0000:
-                raise PcodecError(f"{path}: truncated: {found[2]} of {found[1]} bytes of samples are there")
+            bytes_of = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
+            if bytes_of and int(bytes_of[2]) < int(bytes_of[1]) < 0x7FFF0000:
+                raise PcodecError(f"{path}: truncated: {bytes_of[2]} of {bytes_of[1]} bytes of samples are there")
             if file.format == "OGG" and not _ends(path):
                 raise PcodecError(f"{path}: truncated: its last page is not the end of the stream")
             yield file
