@@ -1,3 +1,5 @@
+"""A file appears when it is whole, and a failure keeps the old one."""
+
 import pytest
 
 from pcodec import paths

@@ -1,3 +1,5 @@
+"""Codebooks repeat, come back from files, and say where they come from."""
+
 import numpy as np
 import pytest
 

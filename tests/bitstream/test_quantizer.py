@@ -1,3 +1,5 @@
+"""Quantization is the reference's to the bit: searches, rules of pitch and interpolation, refusals."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""As many samples come out as went in, live or whole, by the right group's decoder; misfits are named."""
+
 import weakref
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Compiled products and activations are right with and without wide vectors."""
+
 import os
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Planted gains, teachers and mistakes are told apart, and no effect is found where there is none."""
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,3 +1,5 @@
+"""Each measure: identical signals, a planted difference, a refusal, a golden value."""
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,3 +1,5 @@
+"""The page plays every file in a browser and says what is what."""
+
 import re
 import shutil
 import subprocess

@@ -1,3 +1,5 @@
+"""The grid lists every decoder once, each with its general decoder and its control."""
+
 import pytest
 
 from pcodec import PcodecError

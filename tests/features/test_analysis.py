@@ -1,3 +1,5 @@
+"""Features are the reference's, in one piece or in many; pitch is found; bad signals are refused."""
+
 import numpy as np
 import pytest
 

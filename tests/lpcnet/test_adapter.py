@@ -1,3 +1,5 @@
+"""An adapter learns one speaker, is small, belongs to one decoder, and costs nothing in synthesis."""
+
 import numpy as np
 import pytest
 

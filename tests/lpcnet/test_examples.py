@@ -1,3 +1,5 @@
+"""Training data are what the specification says, the same in every training, and kept for the next."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The network computes the specification's equations, in both forms, in one piece or in many."""
+
 import numpy as np
 import pytest
 

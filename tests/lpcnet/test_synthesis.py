@@ -1,3 +1,5 @@
+"""Compiled synthesis is the written equations, whole, streamed or side by side."""
+
 import numpy as np
 import pytest
 import scipy.special

@@ -1,3 +1,5 @@
+"""The encoder learns who sounds like whom, repeats, and continues after a kill to the same result."""
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,3 +1,5 @@
+"""Planted groups are found with fixed numbers; a talk's group is followed and silence is nobody's."""
+
 import numpy as np
 import pandas as pd
 import pytest

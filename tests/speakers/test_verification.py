@@ -1,3 +1,5 @@
+"""Error rates of planted scores are right; trials are all pairs, each once."""
+
 import numpy as np
 import pandas as pd
 import pytest

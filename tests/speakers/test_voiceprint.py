@@ -1,3 +1,5 @@
+"""log-mels and embeddings without PyTorch are those of PyTorch, at any level and length."""
+
 import numpy as np
 import pytest
 

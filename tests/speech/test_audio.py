@@ -1,3 +1,5 @@
+"""Whatever the format, rate or channels: 16 kHz mono in [-1, 1]; damage is named."""
+
 import numpy as np
 import pytest
 import scipy.signal

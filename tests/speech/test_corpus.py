@@ -1,3 +1,5 @@
+"""Corpora are read whole, split by speaker for good, and say what they leave out."""
+
 import shutil
 
 import numpy as np
