@@ -1,5 +1,6 @@
 """As many samples come out as went in, live or whole, by the right group's decoder; misfits are named."""
 
+import shutil
 import weakref
 
 import numpy as np
@@ -201,7 +202,7 @@ def test_a_codec_can_be_carried_away(coder, codec_folder, speech, tmp_path):
     mine = parametric.Codec.load(tmp_path / "mine", 32, 2)
     data = coder.encode(speech[:6400])
     assert mine.encode(speech[:6400]) == data and np.array_equal(mine.decode(data)[0], coder.decode(data)[0])
-    name = "lpcnet-32-2-1.safetensors"
+    name = "lpcnet-32-C2-g1.safetensors"
     assert (tmp_path / "mine" / name).stat().st_size < 0.6 * (codec_folder / name).stat().st_size
     assert len(list((tmp_path / "mine").iterdir())) == 5
 
@@ -259,3 +260,27 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
         (tmp_path / f"lpcnet-32-{name}.safetensors").write_bytes(foreign)
     with pytest.raises(PcodecError, match=f"lpcnet-32-2-[01].safetensors: trained with codebooks {'f' * 16}"):
         parametric.Codec.load(tmp_path, 32, 2).decode(coder.encode(speech[:6400]))
+
+
+def test_codecs_of_version_0_1_still_load(codec_folder, speech, tmp_path):
+    """Their decoders are called lpcnet-<units>-<C>-<group>, and 1-0 is the one for everybody; files know no family."""
+    names = {"general": "1-0", "C2-g0": "2-0", "C2-g1": "2-1"}
+    for new, old in names.items():
+        arrays, metadata = weights.load(codec_folder / f"lpcnet-32-{new}.safetensors", "no decoder")
+        metadata.pop("family")
+        weights.save(tmp_path / f"lpcnet-32-{old}.safetensors", arrays, **metadata)
+    for name in ("codebooks.npz", "groups-C2.safetensors"):
+        shutil.copy(codec_folder / name, tmp_path)
+    old, new = (parametric.Codec(folder, 32, 2) for folder in (tmp_path, codec_folder))
+    for group in (0, 1, UNKNOWN):
+        data = new.encode(speech[:3200], group=group)
+        assert old.encode(speech[:3200], group=group) == data
+        assert np.array_equal(old.decode(data)[0], new.decode(data)[0])
+
+
+def test_the_control_decodes_for_everybody_where_there_is_one(codec_folder, tmp_path):
+    shutil.copytree(codec_folder, tmp_path / "codec")
+    shutil.copy(codec_folder / "lpcnet-32-C2-g0.safetensors", tmp_path / "codec" / "lpcnet-32-control.safetensors")
+    files = parametric.Codec(tmp_path / "codec", 32, 2).files
+    assert files[UNKNOWN].name == "lpcnet-32-control.safetensors"
+    assert parametric.Codec(codec_folder, 32, 2).files[UNKNOWN].name == "lpcnet-32-general.safetensors"
