@@ -26,6 +26,8 @@ author = "the pcodec authors"
 version = release = pcodec.__version__
 extensions = ["myst_nb"]
 root_doc = "docs/index"
+highlight_language = "text"  # of blocks that name none: commands
+smartquotes = False
 notebooks = [str(path.relative_to(ROOT)) for path, _ in tables.shown()]
 cards = [f"results/{tables.RUN}/README.md", f"models/{tables.RUN}/README.md", "pcodec/data/README.md"]
 include_patterns = ["docs/*.md", *cards, *notebooks]
@@ -43,6 +45,7 @@ html_title = "pcodec"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False
 html_show_search_summary = False  # would be fetched, which browsers refuse from the file system
 html_theme_options = {"navigation_with_keys": True}

@@ -74,7 +74,7 @@ def claims() -> str:
 
     def dnsmos(first, second):
         rows = {C: paired.loc[f"personalized {first}, C = {C}", f"general {second}"] for C in (2, 4)}
-        return [f"C = {C}: {between(row, 2)}" for C, row in rows.items()]
+        return [f"{first} units, C = {C}: {between(row, 2)}" for C, row in rows.items()]
 
     gender = read("groups_summary-C2").set_index("split").speakers_that_agree_with_gender
     saved = read("complexity_saving").set_index("counted")
@@ -89,10 +89,11 @@ def claims() -> str:
         ("the personalized decoder has the lower validation loss at either size", "<br>".join(better),
          "`validation_loss`, `validation_loss_gain`"),
         ("MUSHRA: personalized better than general of the same size",
-         "not measured, nobody has listened; DNSMOS P.808, 384 units "
-         + "; ".join(dnsmos(384, 384)) + "<br>256 units " + "; ".join(dnsmos(256, 256)), "`objective_paired`"),
+         "<br>".join(["nobody has listened; DNSMOS P.808:", *dnsmos(384, 384), *dnsmos(256, 256)]),
+         "`objective_paired`"),
         ("MUSHRA: small personalized on a par with large general",
-         "not measured; DNSMOS P.808 " + "; ".join(dnsmos(256, 384)), "`objective_paired`, `quality_complexity`"),
+         "<br>".join(["nobody has listened; DNSMOS P.808:", *dnsmos(256, 384)]),
+         "`objective_paired`, `quality_complexity`"),
         ("the small decoder computes 36 % less",
          f"{percent(saved['density 0.1']['everything per sample'], 1)} with GRU_A pruned to 10 %; "
          f"{percent(saved['density 1']['everything per sample'], 1)} dense, as trained here", "`complexity`"),
