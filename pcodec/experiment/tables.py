@@ -1,15 +1,26 @@
-"""Writes the README's tables of the published run from that run's own tables.
+"""The generated tables of README and docs/.
 
-    .venv/bin/python workflow/readme.py          # after the run, before a commit
+Task: no number is copied by hand. Between the lines `<!-- table: NAME -->` and `<!-- end -->` of README.md and
+docs/*.md stands what the function NAME makes of the published run's tables, of the modules' docstrings or of the
+notebooks' titles; a test compares them.
 
-Between the lines `<!-- table: NAME -->` and `<!-- end -->` stands what the function NAME gives; a test compares them.
+    python -m pcodec.experiment.tables      # after a run, a new module or a new notebook, before a commit
+
+Conventions: a table is Markdown. Names of systems are those of the run's tables; "general" in them is the control
+wherever a specialist is compared with it.
+
+Contents: `TABLES` (name: function), `pages`, `written`, `main`.
 """
 
+import ast
+import json
 import re
 import sys
 from pathlib import Path
 
 import pandas as pd
+
+from pcodec import PcodecError
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "desktop-librispeech"
@@ -24,9 +35,16 @@ MEASURES = {
 COMPARISONS = {
     "estimated - control": "personalized - control",
     "wrong - control": "other groups' decoders - control",
-    "interaction": "own less other groups' (interaction)",
+    "interaction": "interaction: own - other groups",
     "control - general": "control - general",
 }
+ROOMS = (
+    "compute", "speech", "features", "bitstream", "speakers", "learning", "lpcnet", "fargan", "soundstream", "semantic",
+    "anonymizer", "codecs", "evaluation", "plots", "experiment",
+)  # from the ground up; others follow  # fmt: skip
+ON_THE_SITE = ("general", "control", "C2-g0")  # of the decoders of the largest size, in notebook 06
+TRAINING = "06_training"
+MARKED = re.compile(r"(<!-- table: ([\w-]+) -->)\n(?:.*?\n)??(<!-- end -->)", re.S)
 
 
 def read(name: str) -> pd.DataFrame:
@@ -56,7 +74,7 @@ def claims() -> str:
 
     def dnsmos(first, second):
         rows = {C: paired.loc[f"personalized {first}, C = {C}", f"general {second}"] for C in (2, 4)}
-        return [f"C = {C}: {between(row, 2)}" for C, row in rows.items()]
+        return [f"{first} units, C = {C}: {between(row, 2)}" for C, row in rows.items()]
 
     gender = read("groups_summary-C2").set_index("split").speakers_that_agree_with_gender
     saved = read("complexity_saving").set_index("counted")
@@ -71,10 +89,11 @@ def claims() -> str:
         ("the personalized decoder has the lower validation loss at either size", "<br>".join(better),
          "`validation_loss`, `validation_loss_gain`"),
         ("MUSHRA: personalized better than general of the same size",
-         "not measured, nobody has listened; DNSMOS P.808, 384 units "
-         + "; ".join(dnsmos(384, 384)) + "<br>256 units " + "; ".join(dnsmos(256, 256)), "`objective_paired`"),
+         "<br>".join(["nobody has listened; DNSMOS P.808:", *dnsmos(384, 384), *dnsmos(256, 256)]),
+         "`objective_paired`"),
         ("MUSHRA: small personalized on a par with large general",
-         "not measured; DNSMOS P.808 " + "; ".join(dnsmos(256, 384)), "`objective_paired`, `quality_complexity`"),
+         "<br>".join(["nobody has listened; DNSMOS P.808:", *dnsmos(256, 384)]),
+         "`objective_paired`, `quality_complexity`"),
         ("the small decoder computes 36 % less",
          f"{percent(saved['density 0.1']['everything per sample'], 1)} with GRU_A pruned to 10 %; "
          f"{percent(saved['density 1']['everything per sample'], 1)} dense, as trained here", "`complexity`"),
@@ -177,18 +196,190 @@ def paired() -> str:
     return lines(["difference", "ESTOI", "DNSMOS P.808", "ViSQOL"], rows)
 
 
-def write(text: str) -> str:
-    """README with every table made anew."""
+def results() -> str:
+    """Every trained decoder of the run in one line: what it costs, what it gains."""
+    loss = read("validation_loss_table").query("split == 'validation and test'").set_index(["comparison", "units", "C"])
+    quality = read("objective_summary").query("split == 'test'").set_index(["measure", "system"])
+    cost = read("complexity").query("density == 1").groupby("units").gflops.sum()
+    rows = []
+    for units in sorted(cost.index, reverse=True):
+        whose = {"control": (f"general {units}", None)}
+        whose |= {f"groups, C = {C}": (f"personalized {units}, C = {C}", C) for C in (2, 4)}
+        for name, (system, C) in whose.items():
+            gain = "" if C is None else between(loss.loc["estimated - control", units, C])
+            nats = loss.loc["estimated - control", units, C or 2]["estimated" if C else "control"]
+            heard = [f"{quality.loc[measure, system]['mean']:.2f}" for measure in ("DNSMOS P.808", "ViSQOL")]
+            rows.append((f"{units} units, {name}", f"{cost[units]:.1f}", f"{nats:.4f}", gain, *heard))
+    header = ["decoder", "10⁹ operations/s", "nats per sample", "minus control", "DNSMOS", "ViSQOL"]
+    return lines(header, rows)
+
+
+def curves() -> str:
+    """Loss of validation speakers while control and groups' decoders learn."""
+    table = read("validation_loss").replace({"system": {"general": "control"}})
+    wide = table.pivot_table(index=["units", "system"], columns="update", values="nats").sort_index(
+        ascending=[False, True]
+    )
+    header = ["units", "decoder", *(f"{update} updates" for update in wide.columns)]
+    return lines(header, [(*row.Index, *(f"{value:.4f}" for value in row[1:])) for row in wide.itertuples()])
+
+
+def mismatch() -> str:
+    """Loss of every specialist on every group's speech, minus the control's."""
+    table = read("validation_loss_mismatch")
+    rows = []
+    for units in sorted(set(table.units), reverse=True):
+        for C in (2, 4):
+            part = table.query("units == @units and C == @C")
+            cells = part.pivot_table(index="decoder_group", columns="speech_group", values="difference")
+            for group, row in cells.iterrows():
+                found = [f"**{value:+.4f}**" if other == group else f"{value:+.4f}" for other, value in row.items()]
+                rows.append((units, C, group, *found, *[""] * (4 - len(found))))
+    return lines(["units", "C", "decoder of group", *(f"speech of group {group}" for group in range(4))], rows)
+
+
+def operations() -> str:
+    """Operations per second of speech, part by part."""
+    table = read("complexity")
+    wide = table.pivot_table(index="part", columns=["density", "units"], values="gflops", sort=False)
+    order = sorted(wide.columns, key=lambda column: (-column[0], -column[1]))
+    header = ["part", *(f"{units} units, {'dense' if density == 1 else percent(density)}" for density, units in order)]
+    total = pd.DataFrame([wide.sum()], index=["together"])
+    rows = [(part, *(f"{row[column]:.3f}" for column in order)) for part, row in pd.concat([wide, total]).iterrows()]
+    return lines(header, rows)
+
+
+def saving() -> str:
+    """What 256 units save of 384, by what is counted."""
+    table = read("complexity_saving")
+    rows = [
+        (row["counted"], percent(row["density 1"], 1), percent(row["density 0.1"], 1)) for _, row in table.iterrows()
+    ]
+    return lines(["counted", "dense GRU_A, as trained here", "GRU_A pruned to 10 %"], rows)
+
+
+def quantization() -> str:
+    """Errors of the codebooks on the cepstrum without its level."""
+    table = read("quantization")
+    table = table[table.feature.str.fullmatch(r"c([1-9]|1[0-7])")]
+    rows = table.groupby(["codebooks", "split"], sort=False).rms_error.mean().reset_index()
+    named = {"this run": "the run's, trained on its training speakers", "shipped": "shipped with the package"}
+    found = [(named[row.codebooks], f"{row.split} speakers", f"{row.rms_error:.3f}") for row in rows.itertuples()]
+    return lines(["codebooks", "speech", "rms error of c1 to c17"], found)
+
+
+def measures() -> str:
+    """What every objective measure can and cannot tell."""
+    from pcodec.evaluation.metrics import MEASURES as known
+
+    rows = [(name, of.range, of.better, of.source, of.says) for name, of in known.items()]
+    return lines(["measure", "range", "better", "source", "what it says of a vocoder"], rows)
+
+
+def rooms() -> str:
+    """One line a room, from its docstring."""
+    return lines(["room", "what lives there", "modules"], [
+        (f"`{room.name}`", summary(room / "__init__.py"),
+         ", ".join(f"`{path.stem}`" for path in sorted(room.glob("*.py")) if path.stem != "__init__"))
+        for room in _rooms()
+    ])  # fmt: skip
+
+
+def modules() -> str:
+    """One line a module, from its docstring."""
+    package = ROOT / "pcodec"
+    paths = [path for room in _rooms() for path in sorted(room.glob("*.py")) if path.stem != "__init__"]
+    paths += [path for path in sorted(package.glob("*.py")) if path.stem not in ("__init__", "__main__")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    return lines(
+        ["module", "what it does"], [(f"`{name}`", summary(path)) for name, path in zip(names, paths, strict=True)]
+    )
+
+
+def _rooms() -> list[Path]:
+    found = [path.parent for path in (ROOT / "pcodec").glob("*/__init__.py")]
+    return sorted(found, key=lambda room: (ROOMS.index(room.name) if room.name in ROOMS else len(ROOMS), room.name))
+
+
+def summary(path: Path) -> str:
+    """First paragraph of a module's docstring, in one line."""
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    if not text:
+        raise PcodecError(f"{path}: has no docstring")
+    return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def contents() -> str:
+    """The site's list of notebooks: executed copies of the published run; where there is none, the notebook itself."""
+    entries = [f"{title} </{path.relative_to(ROOT).with_suffix('')}>" for path, title in shown()]
+    return "\n".join(["```{toctree}", ":caption: Notebooks", ":hidden:", "", *entries, "```"])
+
+
+def shown() -> list[tuple[Path, str]]:
+    """The notebooks of the site in order, each with its title. Of notebook 06 three of the executed copies."""
+    found = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text())["cells"]
+        title = "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
+        copies = sorted((ROOT / "results" / RUN).glob(f"{path.stem}*.ipynb"))
+        if path.stem == TRAINING and copies:
+            largest = max(int(copy.stem.split("-")[2]) for copy in copies)
+            copies = [path for whose in ON_THE_SITE for path in copies if path.stem.endswith(f"-{largest}-{whose}")]
+        for copy in copies or [path]:
+            which = copy.stem.removeprefix(path.stem).removeprefix("-")
+            which = re.sub(r"^C(\d+)$", r"C = \1", which)
+            found.append((copy, f"{title}: {which}" if which else title))
+    return found
+
+
+TABLES = {
+    "claims": claims,
+    "results": results,
+    "speech": speech,
+    "groups": groups,
+    "curves": curves,
+    "losses": losses,
+    "mismatch": mismatch,
+    "objective": objective,
+    "objective-validation": objective_validation,
+    "paired": paired,
+    "operations": operations,
+    "saving": saving,
+    "quantization": quantization,
+    "measures": measures,
+    "rooms": rooms,
+    "modules": modules,
+    "contents": contents,
+}
+
+
+def pages() -> list[Path]:
+    """README and the pages of docs/."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def written(text: str, where: str = "") -> str:
+    """A page with every table made anew. Raises `PcodecError` for a table that nobody knows or that does not end."""
 
     def filled(match):
-        return f"{match[1]}\n{globals()[match[2]]()}\n{match[3]}"
+        if match[2] not in TABLES:
+            raise PcodecError(f"{where}: no table {match[2]!r}; there are {', '.join(TABLES)}")
+        return f"{match[1]}\n{TABLES[match[2]]()}\n{match[3]}"
 
-    return re.sub(r"(<!-- table: (\w+) -->)\n.*?(<!-- end -->)", filled, text, flags=re.S)
+    if text.count("<!-- table:") != len(MARKED.findall(text)):
+        raise PcodecError(f"{where}: a line <!-- table: NAME --> without its <!-- end -->")
+    return MARKED.sub(filled, text)
+
+
+def main() -> None:
+    """Write the tables of all pages; say which pages changed."""
+    for path in pages():
+        before = path.read_text()
+        after = written(before, path.name)
+        if after != before:
+            path.write_text(after)
+        print(f"{path.relative_to(ROOT)}: {'changed' if after != before else 'unchanged'}", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    before = path.read_text()
-    after = write(before)
-    path.write_text(after)
-    print("README.md:", "changed" if after != before else "unchanged", file=sys.stderr)
+    main()
