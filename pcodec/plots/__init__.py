@@ -1,0 +1,3 @@
+"""The figures: a tidy table in, a figure out."""
+
+from pcodec.plots.training import *  # noqa: F403
