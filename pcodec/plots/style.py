@@ -2,12 +2,12 @@
 
 Task: one colour has one meaning in all figures.
 
-Conventions: every meaning has its own family of hues, and within a family lightness differs, so that colour-blind
-readers and grey prints keep them apart. Most figures say it a second time by marker or line style.
+Conventions: every meaning has its own family of hues. The colours of one meaning stay apart for colour-blind readers
+(a test looks through their eyes), and most figures say it a second time by marker or line style.
 
 | meaning | colours |
 | --- | --- |
-| speaker group | purple, teal, yellow, pink, then two more |
+| speaker group | purple, teal, yellow, pink, wine, pale teal |
 | gender | dark and light brown; markers: circle, triangle |
 | split | greens |
 | system | blues: general, control; orange to rust: personalized, by the number of groups C; grey: others' codecs |
@@ -32,7 +32,7 @@ GENDERS = {"F": "female", "M": "male", "": "unknown"}
 GENDER_COLOURS = {"F": "#5d4037", "M": "#c4a484", "": "#efe3d6"}
 GENDER_MARKERS = {"F": "o", "M": "^", "": "s"}
 SPLIT_COLOURS = {"train": "#79c07e", "validation": "#2c8540", "test": "#0b3d1e", "personal": "#a4c400"}
-GROUP_COLOURS = ("#6a3d9a", "#118c80", "#d4b106", "#e879b9", "#7a1f4b", "#a6e0d8")
+GROUP_COLOURS = ("#6a3d9a", "#0d7d73", "#d4b106", "#e879b9", "#5a1035", "#c8efe6")
 SYSTEM_COLOURS = {
     "general": "#7fb2dd",
     "control": "#1f5a94",
