@@ -47,14 +47,12 @@ def test_a_spectrogram_gets_a_palette(saved):
     assert image.mode == "P" and len(image.getcolors()) <= 256
 
 
-def test_a_palette_keeps_tints_and_the_raster():
-    image = np.random.default_rng(1).integers(0, 256, (200, 200, 1)) * np.array([1.0, 0.5, 0.1])
-    image[:, :, 1] += np.arange(200) // 4  # more than 256 colours
+def test_a_palette_keeps_tints_beside_a_raster_of_many_colours():
+    image = np.random.default_rng(1).integers(0, 256, (200, 200, 3))
     for number, tint in enumerate(TINTS):
         image[20 * number : 20 * number + 20, :60] = tint
     with Image.open(io.BytesIO(_compact(png(image)))) as found:
         assert found.mode == "P"
         pixels = np.asarray(found.convert("RGB")).astype(int)
-    for number, tint in enumerate(TINTS):
-        assert tuple(pixels[20 * number + 10, 30]) == tint
-    assert np.abs(pixels - image.astype(np.uint8)).mean() < 4
+    assert [tuple(pixels[20 * number + 10, 30]) for number in range(len(TINTS))] == TINTS
+    assert np.abs(pixels - image).mean() < 16, "the raster itself changes little"
