@@ -8,8 +8,8 @@ Conventions: z is (N, 32), `pcodec.speakers.embedding`. Groups are numbered by t
 so the same clustering always has the same numbers. `UNKNOWN` stands for "nobody can say" (silence, too short): such a
 signal gets the general decoder. Notebook 05_groups.
 
-Contents: `SpeakerGroups`, `Assignment`, `RunningAssignment`, `follow`, `speaker_means`, `stability`,
-`number_of_groups`.
+Contents: `SpeakerGroups`, `Assignment`, `RunningAssignment`, `follow`, `share_right`, `median_talkers`,
+`speaker_means`, `stability`, `number_of_groups`.
 """
 
 from dataclasses import dataclass
@@ -166,6 +166,24 @@ def follow(groups: SpeakerGroups, samples: np.ndarray) -> pd.DataFrame:
     for start in range(0, len(samples) - STEP + 1, STEP):
         rows.append(((start + STEP) / audio.RATE, *running.push(samples[start : start + STEP])))
     return pd.DataFrame(rows, columns=["seconds", "group", "probability"])
+
+
+def share_right(timeline: pd.DataFrame, group: int) -> float:
+    """Share of the looks of `follow`, from the first known group on, that say `group`; nan if none was known."""
+    known = timeline.group[timeline.group != UNKNOWN]
+    return float((known == group).mean())
+
+
+def median_talkers(right: pd.Series, group: pd.Series) -> list[str]:
+    """The talker with the median share of time in the right group, of each of the two largest groups.
+
+    `right` (shares) and `group` are indexed by talker; only talkers of `right` count. Of two talkers in the middle the
+    one with the smaller share is taken, of equal shares the first name, of equally large groups the lower number.
+    """
+    group = group[right.index]
+    largest = sorted(set(group), key=lambda c: (-(group == c).sum(), c))[:2]
+    ranked = [right[group == c].sort_index().sort_values(kind="stable") for c in largest]
+    return [shares.index[(len(shares) - 1) // 2] for shares in ranked]
 
 
 def speaker_means(z: np.ndarray, speakers: list[str]) -> pd.DataFrame:

@@ -7,7 +7,15 @@ import pytest
 from pcodec import PcodecError
 from pcodec.compute.backend import torch
 from pcodec.speakers import UNKNOWN, embedding, voiceprint
-from pcodec.speakers.groups import RunningAssignment, SpeakerGroups, number_of_groups, speaker_means, stability
+from pcodec.speakers.groups import (
+    RunningAssignment,
+    SpeakerGroups,
+    median_talkers,
+    number_of_groups,
+    share_right,
+    speaker_means,
+    stability,
+)
 from pcodec.speech import audio
 
 
@@ -153,3 +161,18 @@ def test_files(planted, tmp_path):
     for name in ("bad.safetensors", "missing.safetensors", "c.safetensors", "n.safetensors"):
         with pytest.raises(PcodecError, match=name):
             SpeakerGroups.load(tmp_path / name)
+
+
+def test_the_share_in_the_right_group_counts_from_the_first_known_group_on():
+    timeline = pd.DataFrame({"group": [UNKNOWN, UNKNOWN, 0, 1, 1, 1]})
+    assert share_right(timeline, 1) == 0.75 and share_right(timeline, 0) == 0.25
+    assert np.isnan(share_right(timeline[:2], 0)), "never known"
+
+
+def test_example_talkers_are_the_medians_of_the_two_largest_groups():
+    group = pd.Series({"a": 1, "b": 1, "c": 1, "d": 2, "e": 2, "f": 0, "g": 0, "h": 0, "i": 0, "silent": 2})
+    right = pd.Series({"c": 0.2, "b": 0.9, "a": 0.5, "d": 1.0, "e": 0.0, "i": 1.0, "h": 1.0, "g": 0.7, "f": 0.0})
+    assert median_talkers(right, group) == ["g", "a"], "of an even number the lower of the two in the middle"
+    assert median_talkers(right.drop(["f", "g", "c"]), group) == ["h", "a"], "of equal shares the first name"
+    assert median_talkers(right.drop("f"), group) == ["h", "a"], "of equally large groups the lower number"
+    assert median_talkers(right[["d"]], group) == ["d"], "one group only"
