@@ -6,10 +6,11 @@ names are shown.
 Conventions: files are named relative to the page. Keys 1, 2, ... switch the system while an utterance plays, at the
 same place. Notebook 08_synthesis.
 
-Contents: `write_page`.
+Contents: `gather`, `write_page`.
 """
 
 import html
+import shutil
 from pathlib import Path
 from urllib.parse import quote
 
@@ -68,6 +69,24 @@ document.addEventListener("keydown", event => {{
 </script>
 </html>
 """
+
+
+def gather(page: str | Path, decoded: pd.DataFrame, folder: Path, systems: dict[str, str | None]) -> pd.DataFrame:
+    """Copy the audio that a page plays into a folder "listen" beside it; the table that `write_page` takes.
+
+    `decoded`: utterance, speaker, system, reference and decoded (files relative to `folder`). `systems`: the name to
+    show -> the system, None for the reference.
+    """
+    page, rows = Path(page), []
+    for utterance, part in decoded.groupby("utterance", sort=False):
+        shown = f"speaker {part.speaker.iloc[0]} · {utterance.split('/')[-1]}"
+        for name, system in systems.items():
+            file = part.decoded[part.system == system].iloc[0] if system else part.reference.iloc[0]
+            target = page.parent / "listen" / Path(file).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / file, target)
+            rows.append((shown, name, f"listen/{target.name}"))
+    return pd.DataFrame(rows, columns=["utterance", "system", "file"])
 
 
 def write_page(path: str | Path, title: str, notes: list[str], table: pd.DataFrame) -> None:

@@ -8,8 +8,8 @@ Conventions: N utterances; a frame is 160 samples; codes are mu-law codes in the
 by its name, so that it is the same in every decoder's training; the reference draws them every 28 s of one long file.
 Notebook 06_training.
 
-Contents: `prepare`, `draw_conditions`, `excitation_noise`, `drop_silence`, `noisy_prediction_loop`, `some_minutes`,
-`signals`, `SampleDataset`.
+Contents: `prepare`, `clean_codes`, `draw_conditions`, `excitation_noise`, `drop_silence`, `noisy_prediction_loop`,
+`some_minutes`, `signals`, `SampleDataset`.
 """
 
 import zlib
@@ -59,6 +59,17 @@ def prepare(samples: np.ndarray, codebooks: Codebooks | None, rng: np.random.Gen
     pcm = np.concatenate([np.zeros(OFFSET), np.clip(np.rint(y), -32767, 32767)])[: FRAME * len(features)]
     noise = excitation_noise(rng, len(pcm), sigma)
     return noisy_prediction_loop(pcm, lpc_from_cepstrum(features[:, :18]), noise), features
+
+
+def clean_codes(samples: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Signal (samples,) in [-1, 1] and features (F, 20) -> codes (160 F, 4) without dither and noise.
+
+    What a decoder is shown that listens to the signal itself.
+    """
+    emphasized = np.concatenate([np.zeros(OFFSET), audio.preemphasis(samples * audio.SCALE)])
+    emphasized = np.pad(emphasized, (0, FRAME * len(features) - len(emphasized)))
+    noise = np.zeros(len(emphasized), np.int32)
+    return noisy_prediction_loop(np.rint(emphasized), lpc_from_cepstrum(features[:, :18]), noise)
 
 
 def _rng(utterance, draw, seed):
