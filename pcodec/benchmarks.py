@@ -1,6 +1,6 @@
 """How fast the codec is, on this machine.
 
-Task: the numbers of the README's section "Benchmarks", measured in one run: encoder and synthesis on one core, as a
+Task: the numbers of docs/benchmarks.md, measured in one run: encoder and synthesis on one core, as a
 ratio to real time; training with all threads, in samples per second, beside the plain form of the same step; and the
 machine's float32 matrix product: figures of two machines compare when both are divided by that.
 

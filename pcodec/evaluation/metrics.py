@@ -7,7 +7,8 @@ that. Read them as differences between systems, on the same utterances.
 Conventions: all signals 16 kHz, reference and decoded of equal length and aligned. Measures that need a package of the
 extra `quality` or `anchors` are left out where it is not installed. Notebook 09_objective.
 
-Contents: `MEASURES`, `available`, `evaluate`, `validate`, a function per measure, `paired`.
+Contents: `MEASURES`, `available`, `evaluate`, `validate`, `paired`; `pesq_wideband`, `stoi`, `log_spectral_distance`,
+`mel_distance`, `stft_distance`, `pitch_error`, `voicing_error`, `speaker_similarity`, `dnsmos`, `visqol`.
 """
 
 import functools

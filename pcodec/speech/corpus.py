@@ -3,8 +3,8 @@
 Task: one table for every corpus, with splits by speaker that are the same on every machine.
 
 Conventions: columns `COLUMNS`; `path` is relative to the corpus's folder; `gender` is F, M or "" (unknown); `split` is
-train, validation, test, or "" while undecided. Files that cannot be read are not in the table: `table.attrs
-["left_out"]` lists them as (path, reason).
+train, validation, test, personal (kept for decoders of one person), or "" while undecided. Files that cannot be read
+are not in the table: `table.attrs ["left_out"]` lists them as (path, reason).
 
 Contents: `load`, `name`, `label`, `folder_of`, `fingerprint`, `librispeech`, `folder`, `demo`, `split`, `cap`,
 `frozen`, `audio_files`.
