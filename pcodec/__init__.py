@@ -10,6 +10,7 @@ frames. Importing this package is instant: every module imports its own heavy de
 """
 
 import os
+import sys
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,11 @@ class PcodecError(Exception):
     def of(cls, path, what: str, error) -> "PcodecError":
         """ "path: what: error", of an error whose text may have several lines."""
         return cls(f"{path}: {what}: {' '.join(str(error).split())}")
+
+
+def note(text: str) -> None:
+    """Tell the user, on standard error, what was decided for him."""
+    print(f"pcodec: note: {text}", file=sys.stderr)
 
 
 def threads() -> int:

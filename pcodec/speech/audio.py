@@ -5,13 +5,12 @@ Task: whatever the file's format, rate or channels, the rest of the project sees
 Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
 are meant. Mu-law codes are 0..255, code 128 is zero.
 
-Contents: `read`, `blocks`, `content`, `write`, `writing`, `probe`, `check_suffix`, `checked`, `resample`,
+Contents: `read`, `blocks`, `mono`, `content`, `write`, `writing`, `probe`, `check_suffix`, `checked`, `resample`,
 `preemphasis`, `lowpass_anchor`, `mulaw_encode`, `mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
 """
 
 import itertools
 import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,33 +19,40 @@ import numba
 import numpy as np
 import soundfile
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError, note, paths
+from pcodec.speech.decoders import check_rate, reading
 
 RATE = 16000  # Hz
 SCALE = 32768.0  # int16 steps in 1.0
 PREEMPHASIS = 0.85  # 1 - 0.85 z^-1 (specification section 1)
 SINC_WIDTH = 32  # zero crossings on either side of the resampling filter
 ANCHOR_EDGE = 450.0  # Hz between pass and stop band of an anchor
-OGG_PAGE = 65_307  # bytes, the longest
 LARGEST_FILTER = 10_000_000  # coefficients
 LOUDEST = 30.0  # times full scale
+LARGEST_BLOCK = 2**23  # values that are read at a time
+CANCELLED = 1000  # times less power in the mean of the channels than in themselves, 30 dB
+TOLERATED = 0.1  # s that an announced length may be off without a word: encoders pad
 SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 def read(path: str | Path) -> np.ndarray:
     """Samples of an audio file, float32 in [-1, 1], shape (samples,), 16 kHz mono.
 
-    Channels are averaged and other rates resampled. A file of no samples gives none. Raises `PcodecError` naming the
-    file if it is missing, truncated or not audio (AIFF and AU files do not show that they are truncated).
+    Channels are averaged (`mono`) and other rates resampled. A file of no samples gives none. Raises `PcodecError`
+    naming the file if it is missing, truncated or not audio (AIFF and AU files do not show that they are truncated).
     """
     return np.concatenate([np.zeros(0, np.float32), *blocks(path)])
 
 
 def blocks(path: str | Path, seconds: float = 10.0) -> Iterator[np.ndarray]:
-    """What `read` returns in pieces of about so many seconds, for files of hours."""
-    with _reading(path) as file:
-        pieces = _mono_pieces(path, file, int(seconds * file.samplerate))
-        yield from pieces if file.samplerate == RATE else _resampled(pieces, file.samplerate)
+    """What `read` returns in pieces of about so many seconds, for files of hours.
+
+    A file is read to the end of what can be decoded; where that is not what it announces, a line on standard error says
+    so.
+    """
+    with reading(path) as file:
+        pieces = _mono_pieces(path, file, seconds)
+        yield from pieces if file.rate == RATE else _resampled(pieces, file.rate)
 
 
 def content(path: str | Path) -> bytes:
@@ -58,15 +64,19 @@ def content(path: str | Path) -> bytes:
 
 
 def probe(path: str | Path) -> float:
-    """Duration in seconds, found without decoding the file; raises `PcodecError` as `read` does.
+    """Duration in seconds, found without decoding the file; raises `PcodecError` as `read` does."""
+    with reading(path) as file:
+        return file.length() / file.rate
 
-    The last sample is fetched, because a truncated FLAC file still announces its full length.
+
+def mono(samples: np.ndarray) -> tuple[np.ndarray, bool]:
+    """(samples, channels) -> the mean of the channels (samples,), or the first one if they cancel, and whether they do.
+
+    They do where the mean has less than a thousandth of their power: one microphone with its wires exchanged.
     """
-    with _reading(path) as file:
-        file.seek(max(0, file.frames - 1))
-        if len(file.read(1)) < min(1, file.frames):
-            raise PcodecError(f"{path}: truncated: announces {file.frames} samples")
-        return file.frames / file.samplerate
+    mean = samples.mean(axis=1)
+    cancel = samples.shape[1] > 1 and bool(CANCELLED * (mean**2).sum() < (samples**2).mean(axis=1).sum())
+    return (samples[:, 0] if cancel else mean), cancel
 
 
 def write(path: str | Path, samples: np.ndarray) -> None:
@@ -116,6 +126,7 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
     Its filters would need gigabytes for rates like 47,999 Hz; those go through SciPy's polyphase filter.
     """
+    check_rate(rate)
     common = math.gcd(rate, RATE)
     if rate // common * (RATE // common) > LARGEST_FILTER:
         import scipy.signal
@@ -168,50 +179,24 @@ MULAW_ZERO = 128  # the code of 0
 MULAW_TABLE = mulaw_decode(np.arange(256, dtype=np.uint8))  # (256,) float32, for inner loops
 
 
-@contextmanager
-def _reading(path):
-    """An open sound file whose every failure is a `PcodecError` that names it."""
-    if not Path(path).is_file():
-        raise PcodecError(f"{path}: {'is not a file' if Path(path).exists() else 'no such file'}")
-    if Path(path).stat().st_size == 0:
-        raise PcodecError(f"{path}: zero-length file")
-    if Path(path).suffix.lower() == ".raw":  # soundfile would ask for its rate
-        raise PcodecError(f"{path}: raw samples, not audio of known rate and format")
-    try:
-        with soundfile.SoundFile(path) as file:
-            # A WAV header announces its bytes; programs that write into a pipe announce 0 or the largest number.
-            bytes_of = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
-            if bytes_of and int(bytes_of[2]) < int(bytes_of[1]) < 0x7FFF0000:
-                raise PcodecError(f"{path}: truncated: {bytes_of[2]} of {bytes_of[1]} bytes of samples are there")
-            if file.format == "OGG" and not _ends(path):
-                raise PcodecError(f"{path}: truncated: its last page is not the end of the stream")
-            yield file
-    except RuntimeError as error:  # soundfile's errors are RuntimeErrors
-        raise PcodecError.of(path, "truncated, damaged or not audio", error) from None
-
-
-def _ends(path):
-    """Whether the last page of an Ogg file is marked as the last (RFC 3533, section 6) and whole."""
-    with open(path, "rb") as file:
-        file.seek(max(0, Path(path).stat().st_size - OGG_PAGE))
-        tail = file.read()
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    header = 27 + page[26] if len(page) > 26 else len(page) + 1
-    return len(page) >= header and bool(page[5] & 4) and len(page) >= header + sum(page[27:header])
-
-
-def _mono_pieces(path, file, size):
-    announced = file.frames
-    while len(samples := file.read(size, dtype="float32", always_2d=True)):
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-        if not np.isfinite(mono).all():
+def _mono_pieces(path, file, seconds):
+    """Blocks (samples,) of a file at its own rate; whether channels cancel is decided where there is first sound."""
+    first, got, announced = None, 0, file.announced
+    for samples in file.blocks(max(1, min(int(seconds * file.rate), LARGEST_BLOCK // file.channels))):
+        if not np.isfinite(samples).all():
             raise PcodecError(f"{path}: holds values that are not numbers")
-        if np.abs(mono).max() > LOUDEST:
-            raise PcodecError(f"{path}: samples are expected in [-1, 1], found {np.abs(mono).max():g}")
-        yield mono
-        announced -= len(samples)
-    if announced > 0:  # a FLAC file; for WAV files see _reading
-        raise PcodecError(f"{path}: truncated: {announced} of {file.frames} samples cannot be read")
+        if np.abs(samples).max() > LOUDEST:
+            raise PcodecError(f"{path}: samples are expected in [-1, 1], found {np.abs(samples).max():g}")
+        if first is None and samples.any():
+            _, first = mono(samples)
+            if first:
+                note(f"{path}: its channels cancel each other; only the first one is used")
+        got += len(samples)
+        yield np.ascontiguousarray(samples[:, 0]) if first or samples.shape[1] == 1 else samples.mean(axis=1)
+    if file.damaged:
+        note(f"{path}: {file.damaged} damaged parts are left out")
+    if announced is not None and abs(got - announced) > TOLERATED * file.rate:
+        note(f"{path}: announces {announced / file.rate:.2f} s and holds {got / file.rate:.2f} s, which are read")
 
 
 def _resampled(pieces, rate):

@@ -1,0 +1,200 @@
+"""Opens audio files of any kind, and reads each to the end of what can be decoded.
+
+Task: libsndfile decodes uncompressed files, FLAC and Ogg exactly and fast, but believes what a header announces. Where
+a header cannot be believed (MP3, lengths that a pipe left open, joined Ogg files), and for formats that libsndfile does
+not know (AAC, WebM, WMA ...), FFmpeg decodes, through PyAV.
+
+Conventions: samples are (samples, channels) float32 in [-1, 1] at the file's own rate.
+
+Contents: `reading`, `check_rate`, `FORMATS`, `RATES`.
+"""
+
+import itertools
+import mmap
+import os
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from pcodec import PcodecError
+
+FORMATS = "WAV, FLAC, Ogg, MP3, AAC/m4a, WebM, WMA and what else libsndfile or FFmpeg read"
+RATES = 1000, 1_000_000  # Hz, lowest and highest
+OGG_PAGE = 65_307  # bytes, the longest
+NO_LENGTH = 2**48  # samples, from which on a header announces none
+OPEN = (0, 0xFFFFFFFF)  # bytes of samples that a WAV file from a pipe announces
+MOST_DAMAGED = 1000  # packets that cannot be decoded, after which a file is given up
+
+
+def check_rate(rate: int, where: str = "") -> None:
+    """Raises `PcodecError`, beginning with `where`, unless `rate` is one of sound."""
+    if not RATES[0] <= rate <= RATES[1]:
+        raise PcodecError(f"{where}a rate of {rate} Hz; audio has {RATES[0]} to {RATES[1]} Hz")
+
+
+@contextmanager
+def reading(path: str | Path):
+    """An open audio file (`_Sound` or `_Stream`), whose every failure is a `PcodecError` that names it."""
+    if not Path(path).is_file():
+        raise PcodecError(f"{path}: {'is not a file' if Path(path).exists() else 'no such file'}")
+    if Path(path).stat().st_size == 0:
+        raise PcodecError(f"{path}: zero-length file")
+    if Path(path).suffix.lower() == ".raw":  # soundfile would ask for its rate
+        raise PcodecError(f"{path}: raw samples, not audio of known rate and format")
+    with open(path, "rb") as opened:
+        try:
+            file = _open(path, opened)
+            check_rate(file.rate, f"{path}: ")
+            yield file
+        except RuntimeError as error:  # soundfile's errors are RuntimeErrors, and those of `_Stream`
+            raise PcodecError.of(path, f"truncated, damaged or not audio ({FORMATS})", error) from None
+
+
+def _open(path, opened):
+    try:
+        sound = soundfile.SoundFile(os.fsencode(path))
+    except RuntimeError as error:
+        return _Stream(path, opened, reason=error)
+    if sound.format == "OGG" and not _ends(opened):
+        raise PcodecError(f"{path}: truncated: its last page is not the end of the stream")
+    endless = sound.format == "WAV" and _is_open(opened)
+    if endless or sound.frames > NO_LENGTH or sound.format == "MP3" or (sound.format == "OGG" and _is_joined(opened)):
+        return _Stream(path, opened, endless)
+    return _Sound(path, sound)
+
+
+class _Sound:
+    """A file that libsndfile reads."""
+
+    damaged = 0
+
+    def __init__(self, path, file):
+        # For a WAV header with another length, libsndfile says so in its log.
+        sizes = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
+        if sizes and int(sizes[2]) < int(sizes[1]) < 0x7FFF0000:
+            raise PcodecError(f"{path}: truncated: {sizes[2]} of {sizes[1]} bytes of samples are there")
+        self.path, self.file = path, file
+        self.rate, self.channels, self.announced = file.samplerate, file.channels, file.frames
+
+    def length(self) -> int:
+        """Samples that can be read. The last one is fetched: a truncated FLAC file still announces its full length."""
+        self.file.seek(max(0, self.announced - 1))
+        if len(self.file.read(1)) < min(1, self.announced):
+            raise PcodecError(f"{self.path}: truncated: announces {self.announced} samples")
+        return self.announced
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """All samples, `size` at a time. Raises `PcodecError` if there are fewer than announced."""
+        missing = self.announced
+        while len(samples := self.file.read(size, dtype="float32", always_2d=True)):
+            missing -= len(samples)
+            yield samples
+        if missing > 0:  # a FLAC file; for WAV files see above
+            raise PcodecError(f"{self.path}: truncated: {missing} of {self.announced} samples cannot be read")
+
+
+class _Stream:
+    """A file that FFmpeg reads; `endless`: a WAV file whose samples go on to the end, whatever it announces."""
+
+    def __init__(self, path, opened, endless=False, reason=None):
+        import av  # slow to import, and seldom needed
+
+        self.path, self.errors, self.damaged = path, av.FFmpegError, 0
+        opened.seek(0)
+        try:
+            self.container = av.open(
+                opened, options={"ignore_length": "1"} if endless else {}, metadata_errors="ignore"
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise RuntimeError(reason or error) from None
+        if not self.container.streams.audio:
+            raise PcodecError(f"{path}: holds no sound")
+        self.stream = self.container.streams.audio[0]
+        frames = self._frames()
+        first = next(frames, None)  # only decoding tells the rate of some AAC files
+        self.frames = itertools.chain([first] * (first is not None), frames)
+        self.rate = first.sample_rate if first else self.stream.sample_rate
+        self.channels = len(first.layout.channels) if first else 1
+        known = not endless and self.stream.duration is not None
+        self.announced = round(self.stream.duration * self.stream.time_base * self.rate) if known else None
+
+    def length(self) -> int:
+        """Samples by the durations of the packets, or by decoding where they have none, or, in joined files, wrong ones."""
+        if self.container.format.name != "ogg":
+            self.container.seek(0)
+            durations = [packet.duration for packet in self.container.demux(self.stream) if packet.size]
+            if durations and all(durations):
+                return round(sum(durations) * self.stream.time_base * self.rate)
+        return sum(frame.samples for frame in self.frames)
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """All samples that can be decoded, about `size` at a time; `damaged` counts packets that cannot."""
+        parts, count = [], 0
+        for frame in self.frames:
+            if (frame.sample_rate, len(frame.layout.channels)) != (self.rate, self.channels):
+                raise PcodecError(f"{self.path}: its rate or number of channels changes within it")
+            parts.append(_as_float(frame))
+            count += frame.samples
+            if count >= size:
+                yield np.concatenate(parts)
+                parts, count = [], 0
+        if parts:
+            yield np.concatenate(parts)
+
+    def _frames(self):
+        packets = self.container.demux(self.stream)
+        while self.damaged <= MOST_DAMAGED:
+            try:
+                yield from next(packets).decode()
+            except StopIteration:
+                return
+            except self.errors:
+                self.damaged += 1
+        raise PcodecError(f"{self.path}: damaged: over {MOST_DAMAGED} parts cannot be decoded")
+
+
+def _as_float(frame):
+    """FFmpeg's frame -> (samples, channels) float32 in [-1, 1]."""
+    values, channels = frame.to_ndarray(), len(frame.layout.channels)
+    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    if values.dtype == np.uint8:
+        return (values.astype(np.float32) - 128.0) / 128.0
+    if np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
+    return values.astype(np.float32)
+
+
+def _is_open(file):
+    """Whether a WAV file announces no bytes of samples, or the largest number, though some follow that are no chunk."""
+    file.seek(0)
+    head, end = file.read(2**16), os.fstat(file.fileno()).st_size
+    at = 12
+    while at + 8 <= len(head):
+        name, size = struct.unpack_from("<4sI", head, at)
+        at += 8
+        if name == b"data":
+            after, bytes_of = struct.unpack_from("<4sI", head, at) if at + 8 <= len(head) else (b"", 0)
+            chunk = after.strip().isalnum() and at + 8 + bytes_of <= end
+            return size in OPEN and at < end and not chunk
+        at += size + size % 2
+    return False
+
+
+def _is_joined(file):
+    """Whether more than one stream begins in an Ogg file (RFC 3533, sections 4 and 6)."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return sum(page[1][0] >> 1 & 1 for page in re.finditer(rb"OggS\0(.)", data, re.S)) > 1
+
+
+def _ends(file):
+    """Whether the last page of an Ogg file is marked as the last (RFC 3533, section 6) and whole."""
+    file.seek(max(0, os.fstat(file.fileno()).st_size - OGG_PAGE))
+    tail = file.read()
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    header = 27 + page[26] if len(page) > 26 else len(page) + 1
+    return len(page) >= header and bool(page[5] & 4) and len(page) >= header + sum(page[27:header])
