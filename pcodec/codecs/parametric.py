@@ -28,7 +28,7 @@ from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
 from pcodec.features.cepstrum import FRAME
 from pcodec.learning import weights
 from pcodec.lpcnet.config import CONTEXT, LPCNetConfig
-from pcodec.lpcnet.synthesis import DELAY, Synthesizer
+from pcodec.lpcnet.synthesis import DELAY, HEADROOM, Synthesizer, headroom
 from pcodec.speakers import UNKNOWN, groups
 from pcodec.speech import audio
 
@@ -145,7 +145,8 @@ class Codec:
     def decode_blocks(self, stream: Stream, seed: int = 1) -> Iterator[np.ndarray]:
         """As `decode`, about a second at a time."""
         self.check(stream)
-        decoder, group = Decoder(self, seed), stream.group_of_packets * (self.C > 1)
+        loud = headroom(stream.features(self.codebooks))
+        decoder, group = Decoder(self, seed, loud), stream.group_of_packets * (self.C > 1)
         cuts = {*range(AT_ONCE, len(group), AT_ONCE), *(np.flatnonzero(np.diff(group)) + 1)}
         made = -DELAY
         for begin, end in itertools.pairwise([0, *sorted(cuts), len(group), None]):
@@ -225,8 +226,9 @@ class Decoder:
     200 ms.
     """
 
-    def __init__(self, codec: Codec, seed: int = 1):
-        self.codec, self._seed = codec, seed
+    def __init__(self, codec: Codec, seed: int = 1, headroom: float = HEADROOM):
+        """The network works `headroom` dB softer than what comes out; loud signals need more (`synthesis.headroom`)."""
+        self.codec, self._seed, self._headroom = codec, seed, headroom
         self._synthesizer = self._state = None  # until the first packet says whose
         self._before = None  # decoded cepstrum of the newest frame that arrived
         self._last = np.zeros((1, len(COLUMNS)), np.float32)  # its features; now those of silence
@@ -259,7 +261,7 @@ class Decoder:
         gains = np.concatenate([self._gains, gains * (frames[:, 0] > SILENCE)])
         self._gains = gains[-1 - CONTEXT :]
         self._synthesizer = self._synthesizer or self.codec.synthesizer(UNKNOWN)
-        self._state = self._state or self._synthesizer.start(self._seed)
+        self._state = self._state or self._synthesizer.start(self._seed, self._headroom)
         out = self._synthesizer.advance(self._state, frames, last).reshape(-1, FRAME)
         before, after = gains[: len(out), None], gains[1 : 1 + len(out), None]
         return (out * (before + (after - before) * np.arange(1, FRAME + 1) / FRAME)).astype(np.float32).ravel()

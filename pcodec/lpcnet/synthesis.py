@@ -32,13 +32,15 @@ from pcodec.speech.audio import MULAW_ZERO
 
 DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
 HEADROOM = 6.0  # dB by which the network works softer than what comes out: near full scale it bursts
+LOUD, LOUDEST_SHARE = 14.5, 0.99  # c0 that 99 % of the frames of ordinary speech do not exceed
 QUIETEST = -12.485  # c0 of digital silence, which cannot be made softer
 
 
 class State:
     """What S signals that are being made need of their past; changed in place by `Synthesizer.advance`."""
 
-    def __init__(self, units: int, units_b: int, seed: int = 1, signals: int = 1):
+    def __init__(self, units: int, units_b: int, seed: int = 1, signals: int = 1, headroom: float = HEADROOM):
+        self.headroom = headroom
         self.a, self.b = np.zeros((signals, units), np.float32), np.zeros((signals, units_b), np.float32)
         self.past = np.zeros((signals, ORDER + 1))  # predicted-from signal, newest first; last, the de-emphasized one
         self.excitation = np.full(signals, MULAW_ZERO)
@@ -69,9 +71,9 @@ class Synthesizer:
         """Memory of the folded network."""
         return _bytes(self.network)
 
-    def start(self, seed: int = 1) -> State:
-        """The state before a signal."""
-        return State(self.units, self.units_b, seed)
+    def start(self, seed: int = 1, headroom: float = HEADROOM) -> State:
+        """The state before a signal; the network works `headroom` dB softer than what comes out."""
+        return State(self.units, self.units_b, seed, headroom=headroom)
 
     def advance(self, state: State, features: np.ndarray, last: bool = False) -> np.ndarray:
         """The next frames' features (F, 20) -> the next 160 F samples in [-1, 1], float32, `DELAY` samples late.
@@ -90,7 +92,7 @@ class Synthesizer:
             of_signal = np.asarray(of_signal, dtype=np.float32)
             if of_signal.ndim != 2 or of_signal.shape[1] != columns:
                 raise PcodecError(f"features must be (frames, {columns}), got {of_signal.shape}")
-            seen[s, before : before + len(of_signal)] = softer(of_signal)
+            seen[s, before : before + len(of_signal)] = softer(of_signal, state.headroom)
             inside[s, before : before + len(of_signal)] = True
         now = slice(CONTEXT, seen.shape[1] - CONTEXT)
         uniforms = np.zeros((*inside[:, now].shape, FRAME))
@@ -102,7 +104,7 @@ class Synthesizer:
             uniforms, state.a, state.b, state.past, state.excitation,
         )  # fmt: skip
         state.features, state.inside = seen[:, -before:], inside[:, -before:]
-        return (np.clip(out * 10 ** (HEADROOM / 20), -32767, 32767) / audio.SCALE).astype(np.float32)
+        return (np.clip(out * 10 ** (state.headroom / 20), -32767, 32767) / audio.SCALE).astype(np.float32)
 
     def decode(self, features: np.ndarray, samples: int | None = None, seed: int = 1) -> np.ndarray:
         """Features (F, 20) of a whole signal -> samples in [-1, 1] at 16 kHz, aligned with the analysed signal.
@@ -167,10 +169,16 @@ def _bytes(part):
     return part.nbytes if isinstance(part, np.ndarray) else sum(map(_bytes, part))
 
 
-def softer(features: np.ndarray) -> np.ndarray:
-    """Features (F, 20) of a signal -> those of the same signal `HEADROOM` softer, but for digital silence."""
+def headroom(features: np.ndarray) -> float:
+    """dB by which a network should work softer than features (F, 20) are: more than `HEADROOM` for loud signals."""
+    loud = np.quantile(features[:, 0], LOUDEST_SHARE) if len(features) else -np.inf
+    return HEADROOM + max(0.0, float(loud - LOUD)) * 10 / np.sqrt(BANDS)
+
+
+def softer(features: np.ndarray, headroom: float = HEADROOM) -> np.ndarray:
+    """Features (F, 20) of a signal -> those of the same signal `headroom` dB softer, but for digital silence."""
     c0 = features[:, :1]  # sqrt(18) times the mean of log10 band energies, less 4
-    softened = np.maximum(c0 - np.float32(np.sqrt(BANDS) * HEADROOM / 10), np.minimum(c0, np.float32(QUIETEST)))
+    softened = np.maximum(c0 - np.float32(np.sqrt(BANDS) * headroom / 10), np.minimum(c0, np.float32(QUIETEST)))
     return np.concatenate([softened, features[:, 1:]], axis=1)
 
 
