@@ -6,11 +6,14 @@ in the same folder, then renamed, so that a killed run leaves no half-written fi
 Conventions: a run is "preset-corpus", for example smoke-demo. All folders lie under `root()`.
 
 Contents: `SHIPPED`, `root`, `results`, `figures`, `models`, `cache`, `cached`, `notebook`, `split_list`, `replacing`,
-`check_target`.
+`remove_leftovers`, `check_target`.
 """
 
+import contextlib
 import hashlib
 import os
+import re
+import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +21,8 @@ from pathlib import Path
 from pcodec import PcodecError
 
 SHIPPED = Path(__file__).parent / "data"  # codebooks, groups and decoders that come with the package
+LEFTOVER_SECONDS = 86_400  # age from which a temporary file is nobody's
+TEMPORARY = re.compile(r"\.[0-9a-f]{8}-.")  # begins the names of `replacing`
 UMASK = os.umask(0)
 os.umask(UMASK)
 
@@ -92,6 +97,14 @@ def replacing(path: Path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files that killed calls have left in a folder (`replacing`), once they are a day old."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if TEMPORARY.match(entry.name) and time.time() - entry.stat().st_mtime > LEFTOVER_SECONDS:
+                os.unlink(entry.path)
 
 
 def check_target(target: str | Path, source: Path | None = None) -> None:

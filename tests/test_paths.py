@@ -1,5 +1,7 @@
 """A file appears when it is whole, and a failure keeps the old one."""
 
+import os
+
 import pytest
 
 from pcodec import paths
@@ -23,3 +25,15 @@ def test_a_failure_keeps_the_old_file(tmp_path):
         temporary.write_text("new")
         raise RuntimeError
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_leftovers_of_killed_calls_go_after_a_day(tmp_path):
+    """A SIGKILL leaves a hidden file; it is removed once nobody can be writing it, and nothing else is."""
+    names = [".0123abcd-x.wav", ".4567abcd-x.wav", ".hidden", "0123abcd-x.wav"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+        if name != names[1]:
+            os.utime(tmp_path / name, (1e9, 1e9))
+    paths.remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    paths.remove_leftovers(tmp_path / "missing")

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.stats
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from pcodec import PcodecError
 
@@ -210,8 +212,9 @@ def compare(
     """
     by_mean = table.groupby("condition").score.mean().sort_values(ascending=False).index
     rng = np.random.default_rng(seed)
+    pairs = pairs or list(itertools.combinations(by_mean, 2))
     rows = []
-    for first, second in pairs or list(itertools.combinations(by_mean, 2)):
+    for first, second in tqdm(pairs, desc="comparing conditions", mininterval=2, disable=None):
         both = _trials(table, first, second)
         means = both.groupby("listener").mean()
         difference = (means[first] - means[second]).round(9)  # what is equal must tie
@@ -261,7 +264,7 @@ def mixed_difference(differences: pd.Series) -> tuple[float, float, float, float
         list(effects), [[list(part)] for part in columns], [[part.to_numpy()] for part in columns]
     )
     ones = np.ones(len(differences))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):  # small matrices: threads would wait for each other
         warnings.simplefilter("ignore")  # convergence is asked for below
         model = statsmodels.api.MixedLM(differences.to_numpy(), ones[:, None], ones, exog_vc=components)
         result = model.fit(method=["lbfgs", "bfgs", "powell"])
