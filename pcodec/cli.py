@@ -202,11 +202,11 @@ def _reproduce(options) -> int:
         last = "".join(dict.fromkeys(errors)) or _line(f"snakemake ended with status {status}") + "\n"
         print(last, end="", file=sys.stderr)
         return status
-    run = run.run_name(options.preset, options.corpus)
-    left_out = len(pd.read_csv(paths.results(run) / "corpus_left_out.csv"))
+    name = run.run_name(options.preset, options.corpus)
+    left_out = len(pd.read_csv(paths.results(name) / "corpus_left_out.csv"))
     if left_out:
-        print(f"{left_out} files left out, see results/{run}/corpus_left_out.csv")
-    print(f"tables and executed notebooks: results/{run}; figures: figures/{run}")
+        print(f"{left_out} files left out, see results/{name}/corpus_left_out.csv")
+    print(f"tables and executed notebooks: results/{name}; figures: figures/{name}")
     return 0
 
 
@@ -215,8 +215,8 @@ def _run(options) -> int:
 
     values = {name: _value(text) for name, text in options.values}
     parameters = run.settings(options.notebook, options.preset, options.corpus, values)
-    run = run.run_name(options.preset, options.corpus)
-    output = options.output or paths.results(run) / f"{options.notebook}.ipynb"
+    name = run.run_name(options.preset, options.corpus)
+    output = options.output or paths.results(name) / f"{options.notebook}.ipynb"
     run.run(paths.notebook(options.notebook), output, parameters, options.threads)
     return 0
 
