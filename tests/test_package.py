@@ -1,3 +1,5 @@
+"""The package imports at once; README, workflow and dependencies say what is so."""
+
 import re
 import subprocess
 import sys

@@ -16,8 +16,8 @@ SECONDS = 8.0  # of silence, at most; starting a process takes the rest of the t
 class Heartbeat:
     """While its block runs, prints "label: what `say` returns" on standard error after `patience` without a line."""
 
-    def __init__(self, label: str, say, patience: float = SECONDS):
-        self.label, self.say, self.patience = label, say, patience
+    def __init__(self, label: str, say, patience: float | None = None):
+        self.label, self.say, self.patience = label, say, patience or SECONDS
         self.started = self.last = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)

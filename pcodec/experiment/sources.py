@@ -26,7 +26,7 @@ def of(notebook: Path, without: str | None = None, package: Path = PACKAGE) -> l
     Raises `PcodecError` naming the cell where the notebook is not Python.
     """
     left_out = f"{package.name}.{without}"
-    found, waiting = set(), {package.name, *_of_notebook(Path(notebook), package)}
+    found, waiting = set(), _of_notebook(Path(notebook), package)
     while waiting:
         module = waiting.pop()
         if module not in found and module != left_out and not module.startswith(f"{left_out}."):

@@ -21,8 +21,9 @@ import sys
 import threading
 
 LIBRARIES = (
-    "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib.pyplot", "numba", "numpy", "pandas", "scipy.signal",
-    "scipy.stats", "seaborn", "sklearn.cluster", "soundfile", "torch", "tqdm",
+    "IPython.display", "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib.pyplot", "numba", "numpy", "pandas",
+    "scipy.signal", "scipy.special", "scipy.stats", "seaborn", "sklearn.cluster", "sklearn.manifold", "soundfile",
+    "torch", "torch._dynamo", "tqdm",  # torch's optimizers import _dynamo
 )  # fmt: skip
 MESSAGE = 2**20  # bytes of a question, at most: a command line and an environment
 
