@@ -1,3 +1,5 @@
+"""The command line: files and pipes in and out, one line for every mistake, nothing lost."""
+
 import dataclasses
 import io
 import os

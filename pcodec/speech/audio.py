@@ -21,6 +21,7 @@ import numpy as np
 import soundfile
 
 from pcodec import PcodecError, paths
+from pcodec.speech import SUFFIXES
 
 RATE = 16000  # Hz
 SCALE = 32768.0  # int16 steps in 1.0
@@ -30,7 +31,6 @@ ANCHOR_EDGE = 450.0  # Hz between pass and stop band of an anchor
 OGG_PAGE = 65_307  # bytes, the longest
 LARGEST_FILTER = 10_000_000  # coefficients
 LOUDEST = 30.0  # times full scale
-SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 def read(path: str | Path) -> np.ndarray:
