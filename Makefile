@@ -39,7 +39,7 @@ site: .venv/site
 	@echo "site: build/site/index.html" >&2
 
 .venv/site: .venv/installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[site]"
+	@$(call patiently,installing what makes the pages,$(PIP) -e ".[site]")
 	@touch $@
 
 # Installs when the dependencies change, and only then.
