@@ -66,8 +66,9 @@ class FrameNetwork(nn.Module):
 class SampleNetwork(nn.Module):
     """Codes (B, S, 3) of signal, prediction, excitation and f (B, F, 128) -> logits (B, S, 256) of the excitation.
 
-    With `targets` (B, S), the excitations' codes, their losses (B, S) in nats instead. `states` of GRU_A (B, N) and GRU_B (B, 16) come from the samples before and are returned for those after; None is
-    the start of a signal. `precision` is that of the matrix products.
+    With `targets` (B, S), the excitations' codes, their losses (B, S) in nats instead. `states` of GRU_A (B, N) and
+    GRU_B (B, 16) come from the samples before and are returned for those after; None is the start of a signal.
+    `precision` is that of the matrix products.
     """
 
     def __init__(self, config: LPCNetConfig):
@@ -121,7 +122,8 @@ class SampleNetwork(nn.Module):
     def losses(self, b, targets):
         """States (B, S, 16) of GRU_B and codes (B, S) -> losses (B, S), on a CPU."""
         fc, time_first = self.dual_fc, b.transpose(0, 1)  # as they lie in memory
-        weight, bias = (torch.cat([getattr(half, name) for half in (fc.first, fc.second)]) for name in ("weight", "bias"))
+        weight = torch.cat([fc.first.weight, fc.second.weight])
+        bias = torch.cat([fc.first.bias, fc.second.bias])
         losses = output.cross_entropy(time_first.flatten(0, 1), weight, bias, fc.factors, targets.t().flatten())
         return losses.view(time_first.shape[:2]).t()
 

@@ -233,7 +233,7 @@ def test_a_general_decoder_continues_from_a_file(home, first, tmp_path):
     assert last == pytest.approx(again, abs=1e-6), "no update is left to do: the decoder is judged as it is"
     done, longer = train("-p", "units", "16", "-p", "general_updates", "5")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(longer["update"].unique()) == [3, 4, 5], "an evaluation before it, and as many of the nine more as there are updates"
+    assert sorted(longer["update"].unique()) == [3, 4, 5], "one more evaluation for every update"
     done, _ = train("-p", "units", "32")
     assert done.returncode != 0
     assert f"{decoder}: 16 units, expected 32" in done.stderr.splitlines()[-1]
