@@ -115,9 +115,9 @@ def synthesis(file: Path) -> dict[str, float]:
 def training(units: int) -> dict[str, float]:
     """Samples per second of whole updates: forward, backward, Muon and Adam.
 
-    "folded" looks GRU_A's inputs up, and compiles recurrence and loss with their own backward passes; "plain" is PyTorch's
-    GRU on concatenated embeddings, and the only form on a GPU. Products are bfloat16 where the machine is faster with it, and float32.
-    "PyTorch's Muon" orthogonalizes in bfloat16 on every machine.
+    "folded" looks GRU_A's inputs up, and compiles recurrence and loss with their own backward passes; "plain" is
+    PyTorch's GRU on concatenated embeddings, and the only form on a GPU. Products are bfloat16 where the machine is
+    faster with it, and float32. "PyTorch's Muon" orthogonalizes in bfloat16 on every machine.
     """
     backend.keep_memory()
     device = backend.device()

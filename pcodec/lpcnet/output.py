@@ -9,13 +9,16 @@ Conventions: M samples, states h (M, 16); the two halves of the layer are one ma
 Contents: `cross_entropy`.
 """
 
+import functools
+
 import numpy as np
 
 from pcodec.compute.backend import torch
-from pcodec.compute.vector import LANES, LOG2E, compiled, exp2, tanh
+from pcodec.compute.vector import FAST, LOG2E, compiled, exp2, tanh
 from pcodec.speech.audio import LEVELS
 
 TOGETHER = 256  # samples: their activations are half a megabyte
+loosely = functools.partial(compiled, fastmath=FAST | {"reassoc"})  # sums in any order
 
 
 def cross_entropy(h, weight, bias, factors, targets):
@@ -57,25 +60,22 @@ def _activations(h, weight, bias):
         yield rows, torch.addmm(bias, h[rows], transposed)
 
 
-@compiled()
+@loosely()
 def _logits(x, factors, logits):
     """Activations (512,), squashed in place -> `logits` (256,), and the logarithm of the sum of their exponentials."""
-    tops, sums = np.full(LANES, -np.inf, np.float32), np.zeros(LANES, np.float32)
     for i in range(2 * LEVELS):
         x[i] = tanh(x[i])
-    for strip in range(0, LEVELS, LANES):
-        for lane in range(LANES):
-            i = strip + lane
-            logits[i] = factors[0, i] * x[i] + factors[1, i] * x[LEVELS + i]
-            tops[lane] = max(tops[lane], logits[i])
-    top = tops.max()
-    for strip in range(0, LEVELS, LANES):
-        for lane in range(LANES):
-            sums[lane] += exp2(LOG2E * (logits[strip + lane] - top))
-    return np.float32(top + np.log(sums.sum()))
+    for i in range(LEVELS):
+        logits[i] = factors[0, i] * x[i] + factors[1, i] * x[LEVELS + i]
+    top, total = logits[0], np.float32(0.0)
+    for i in range(LEVELS):
+        top = max(top, logits[i])
+    for i in range(LEVELS):
+        total += exp2(LOG2E * (logits[i] - top))
+    return np.float32(top + np.log(total))
 
 
-@compiled()
+@loosely()
 def _losses(activations, factors, targets, losses):
     """Losses (M,) from activations (M, 512), which are overwritten."""
     logits = np.empty(LEVELS, np.float32)
@@ -84,7 +84,7 @@ def _losses(activations, factors, targets, losses):
         losses[m] = normalizer - logits[targets[m]]
 
 
-@compiled()
+@loosely()
 def _losses_back(activations, factors, targets, d_losses, d_factors):
     """Activations (M, 512) become the gradients of themselves; those of the factors (2, 256) are added up."""
     logits, one = np.empty(LEVELS, np.float32), np.float32(1.0)
