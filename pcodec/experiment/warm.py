@@ -8,7 +8,7 @@ Conventions: modules of pcodec are not imported ahead, so that a notebook has th
 only; where there is no server, a kernel starts as it always does. Only for kernels of one thread: libraries fix their
 number of threads when they are imported.
 
-Contents: `serve`, `ask`.
+Contents: `serve`, `ask`, `compile_ahead`.
 """
 
 import contextlib
@@ -74,7 +74,7 @@ def _heed(connection):
     os._exit(1)
 
 
-def ask(path: str, arguments: list[str]) -> None:
+def ask(path: str, *arguments: str) -> None:
     """Have a kernel forked and wait for its end; without a server, become one."""
     with socket.socket(socket.AF_UNIX) as connection:
         question = {"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}
@@ -88,5 +88,21 @@ def ask(path: str, arguments: list[str]) -> None:
             connection.recv(1)
 
 
+def compile_ahead() -> None:
+    """Have Numba compile what a codec calls, before a notebook needs it; nothing to do where it has done so before."""
+    import numpy as np
+
+    from pcodec.bitstream.codebooks import Codebooks
+    from pcodec.bitstream.container import Stream
+    from pcodec.lpcnet.config import LPCNetConfig
+    from pcodec.lpcnet.model import LPCNet
+    from pcodec.lpcnet.synthesis import Synthesizer
+
+    books = Codebooks.shipped()
+    noise = np.random.default_rng(1).normal(0.0, 0.1, 4000)
+    features = Stream.encode(noise, books).features(books)
+    Synthesizer(LPCNet(LPCNetConfig(units=16), seed=1).arrays()).decode_together([features], [None])
+
+
 if __name__ == "__main__":
-    serve(sys.argv[2]) if sys.argv[1] == "serve" else ask(sys.argv[2], sys.argv[3:])
+    {"serve": serve, "ask": ask, "compile": compile_ahead}[sys.argv[1]](*sys.argv[2:])
