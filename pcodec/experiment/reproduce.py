@@ -50,6 +50,7 @@ def reproduce(preset: str, corpus: str, cores: str = "all", again: bool = False)
     errors = []
     between = Heartbeat(run, lambda: f"{between.seconds:.0f} s since the start", BETWEEN)
     with _alone(run) as lock, _guarded(run, lock) as environment, between:
+        _compile_ahead(environment)
         process = subprocess.Popen(
             command, cwd=paths.root(), env=_with_warm_kernels(run, environment), stdin=subprocess.DEVNULL,
             stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
@@ -113,6 +114,13 @@ def _guarded(run, lock):
     finally:
         process.stdin.close()
         process.wait()
+
+
+def _compile_ahead(environment):
+    """Compile in the background, while the first notebook leaves all cores but one idle."""
+    command = [sys.executable, "-m", "pcodec.experiment.warm", "compile"]
+    one = dict.fromkeys(runs.THREADS, "1")
+    subprocess.Popen(command, cwd=paths.root(), env=environment | one, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _with_warm_kernels(run, environment):

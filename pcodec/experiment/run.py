@@ -73,7 +73,7 @@ class Run:
 
         path = paths.results(self.name) / f"{name}.csv"
         if not path.exists():
-            raise PcodecError(f"{path}: missing; run the notebook that writes it first (README, figure table)")
+            raise PcodecError(f"{path}: missing; run the notebook that writes it first (docs/figures.md)")
         texts = {"utterance": str, "speaker": str, "gender": str}
         return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=["nan", "NaN"]).drop(columns=PROVENANCE)
 
