@@ -4,6 +4,7 @@ CORPUS ?= demo
 CORES ?= all
 PYTHON ?= python3
 BIN = .venv/bin
+PIP = $(BIN)/python -m pip install -c constraints.txt --progress-bar off --disable-pip-version-check
 
 .PHONY: reproduce test bench anchors quality lab lint site
 
@@ -18,18 +19,18 @@ bench: .venv/installed
 
 # resemblyzer: its declared dependencies cannot be installed, these can.
 anchors: .venv/installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[anchors]"
-	$(BIN)/python -m pip install -q --no-deps resemblyzer==0.1.4
+	@$(call patiently,installing what resemblyzer needs,$(PIP) -e ".[anchors]" && $(PIP) --no-deps resemblyzer==0.1.4)
 
 # DNSMOS and ViSQOL for notebook 09.
 quality: .venv/installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[quality]"
+	@$(call patiently,installing DNSMOS and ViSQOL,$(PIP) -e ".[quality]")
 
 lab: .venv/installed
 	@$(BIN)/jupyter lab notebooks
 
 lint: .venv/installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+	@$(BIN)/lint-imports --no-cache
 
 # README, docs/ and the executed notebooks as pages to read without a network.
 site: .venv/site
@@ -38,11 +39,16 @@ site: .venv/site
 	@echo "site: build/site/index.html" >&2
 
 .venv/site: .venv/installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[site]"
+	@$(call patiently,installing what makes the pages,$(PIP) -e ".[site]")
 	@touch $@
 
 # Installs when the dependencies change, and only then.
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	@$(call patiently,installing into .venv: about 90 s,$(PYTHON) -m venv .venv && $(PIP) -e ".[dev]")
 	@touch $@
+
+# Says what begins, runs a command, says every nine seconds what its last line is, and all lines if it fails.
+patiently = echo "$(1)"; mkdir -p .venv; \
+	(for n in $$(seq 9 9 9999); do sleep 9 > /dev/null; kill -0 $$$$ || exit; \
+	echo "$$n s: $$(tail -n 1 .venv/install.log | cut -c 1-100)"; done) 2> /dev/null & \
+	beat=$$!; trap "kill $$beat" EXIT; ($(2)) > .venv/install.log 2>&1 || { cat .venv/install.log; exit 1; }

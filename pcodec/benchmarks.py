@@ -115,9 +115,9 @@ def synthesis(file: Path) -> dict[str, float]:
 def training(units: int) -> dict[str, float]:
     """Samples per second of whole updates: forward, backward, Muon and Adam.
 
-    "folded" looks GRU_A's inputs up and has its own backward pass, "plain" is nn.GRU on concatenated embeddings; on a
-    GPU there is the plain form only. Products are bfloat16 where the machine is faster with it, and float32.
-    "PyTorch's Muon" orthogonalizes in bfloat16 on every machine.
+    "folded" looks GRU_A's inputs up, and compiles recurrence and loss with their own backward passes; "plain" is
+    PyTorch's GRU on concatenated embeddings, and the only form on a GPU. Products are bfloat16 where the machine is
+    faster with it, and float32. "PyTorch's Muon" orthogonalizes in bfloat16 on every machine.
     """
     backend.keep_memory()
     device = backend.device()
@@ -133,9 +133,11 @@ def training(units: int) -> dict[str, float]:
         f = model.frame(features)
         states = [f.new_zeros(BATCH, gru.hidden_size) for gru in (model.sample.gru_a, model.sample.gru_b)]
         with torch.autocast(device.type, torch.bfloat16, enabled=form == "plain" and precision == torch.bfloat16):
-            more = (precision,) if form == "folded" else ()
-            logits, _ = getattr(model.sample, form)(codes[..., :3], f, states, *more)
-        loss = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), codes[..., 3])
+            if form == "folded":
+                loss = model.sample(codes[..., :3], f, states, precision, codes[..., 3])[0].mean()
+            else:
+                logits = model.sample.dual_fc(model.sample.plain(codes[..., :3], f, states)[0])
+                loss = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), codes[..., 3])
         model.zero_grad()
         loss.backward()
         adam.step()

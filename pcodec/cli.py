@@ -7,9 +7,8 @@ Contents: `main`.
 """
 
 import argparse
-import json
+import contextlib
 import signal
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -24,9 +23,12 @@ AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _end)  # temporary files go, as after Ctrl-C
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)  # temporary files go, as after Ctrl-C
     try:
-        return options.command(options)
+        with _compiling_is_told(options.command):
+            return options.command(options)
     except PcodecError as error:
         print(_line(error), file=sys.stderr)
         return 1
@@ -83,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(command=_reproduce)
 
     run = commands.add_parser("run", help="one notebook, with a preset's parameters")
-    run.add_argument("notebook", help="for example 06_training")
+    run.add_argument("notebook", help="for example 06_training, or its path")
     run.add_argument("--preset", default="smoke")
     run.add_argument("--corpus", default="demo")
     run.add_argument("--threads", type=int, default=1)
@@ -124,6 +126,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _end(number, _):
     sys.exit(128 + number)
+
+
+def _compiling_is_told(command):
+    """For the commands that call what Numba compiles; the others need not wait for its import."""
+    if command not in (_encode, _decode, _roundtrip, _features, _personalize, _bench):
+        return contextlib.nullcontext()
+    from pcodec.compute import compiling
+
+    return compiling.announced()
 
 
 def _encode(options) -> int:
@@ -177,47 +188,21 @@ def _seed(text: str) -> int:
 
 
 def _reproduce(options) -> int:
-    import pandas as pd
+    from pcodec.experiment import reproduce
 
-    from pcodec.experiment import presets, run
-    from pcodec.speech import corpus
-
-    presets.load(options.preset)
-    corpus.folder_of(options.corpus)
-    command = [
-        sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", options.cores, "--nolock",
-        "--rerun-incomplete", "--quiet", "all", "--config", f"preset={options.preset}", f"corpus={options.corpus}",
-        *(["--forceall"] if options.again else []),
-    ]  # fmt: skip
-    errors = []
-    process = subprocess.Popen(
-        command, cwd=paths.root(), stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace"
-    )
-    for line in process.stderr:
-        if line.startswith(PREFIX):
-            errors.append(line)
-        print(line, end="", file=sys.stderr, flush=True)
-    status = process.wait()
-    if status:
-        last = "".join(dict.fromkeys(errors)) or _line(f"snakemake ended with status {status}") + "\n"
-        print(last, end="", file=sys.stderr)
-        return status
-    run = run.run_name(options.preset, options.corpus)
-    left_out = len(pd.read_csv(paths.results(run) / "corpus_left_out.csv"))
-    if left_out:
-        print(f"{left_out} files left out, see results/{run}/corpus_left_out.csv")
-    print(f"tables and executed notebooks: results/{run}; figures: figures/{run}")
+    for line in reproduce.reproduce(options.preset, options.corpus, options.cores, options.again):
+        print(line)
     return 0
 
 
 def _run(options) -> int:
-    from pcodec.experiment import run
+    from pcodec.experiment import presets, run
 
-    values = {name: _value(text) for name, text in options.values}
-    parameters = run.settings(options.notebook, options.preset, options.corpus, values)
-    run = run.run_name(options.preset, options.corpus)
-    output = options.output or paths.results(run) / f"{options.notebook}.ipynb"
-    run.run(paths.notebook(options.notebook), output, parameters, options.threads)
+    word = presets.word(options.notebook)
+    values = presets.read(paths.notebook(word), dict(options.values))
+    parameters = run.settings(word, options.preset, options.corpus, values)
+    output = options.output or paths.results(run.run_name(options.preset, options.corpus)) / f"{word}.ipynb"
+    run.run(paths.notebook(word), output, parameters, options.threads)
     return 0
 
 
@@ -272,14 +257,6 @@ def _bench(options) -> int:
     for line in benchmarks.report(options.corpus):
         print(line, flush=True)
     return 0
-
-
-def _value(text: str):
-    """A parameter given on the command line: JSON where it is JSON (numbers, lists, true), else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _line(error) -> str:

@@ -6,10 +6,11 @@ and the decoders of `pcodec.experiment.grid`. A misspelled notebook, name or typ
 
 Conventions: the parameters cell is the one tagged "parameters"; its assignments are the only list of what exists.
 
-Contents: `load`, `names`, `parameters`, `check`.
+Contents: `load`, `names`, `parameters`, `check`, `read`, `word`.
 """
 
 import ast
+import contextlib
 import json
 from pathlib import Path
 
@@ -67,6 +68,30 @@ def parameters(notebook: Path) -> dict:
 def check(notebook: Path, values: dict) -> None:
     """Raise `PcodecError` unless each of `values` is a parameter of `notebook` and has its default's type."""
     _check(values, parameters(notebook), str(notebook))
+
+
+def read(notebook: Path, texts: dict[str, str]) -> dict:
+    """Values given as text, each read as what the parameter's default is: text stays text, all else is JSON.
+
+    What does not read as that is left as it is, for `check` to refuse.
+    """
+    known = parameters(notebook)
+    values = dict(texts)
+    for name, text in texts.items():
+        if not isinstance(known.get(name), str):
+            with contextlib.suppress(ValueError):
+                values[name] = json.loads(text)
+    return values
+
+
+def word(notebook: str) -> str:
+    """ "03_bitstream" of "03_bitstream", "notebooks/03_bitstream.ipynb" or any other path of that file."""
+    if not notebook.endswith(".ipynb"):
+        return notebook
+    path = Path(notebook).resolve()
+    if path != paths.notebook(path.stem).resolve():
+        raise PcodecError(f"{notebook}: not one of the notebooks in {paths.root() / 'notebooks'}")
+    return path.stem
 
 
 def _check(values, known: dict, where: str) -> None:

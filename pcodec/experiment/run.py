@@ -14,24 +14,26 @@ import io
 import json
 import os
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
 
 from pcodec import PcodecError, paths
 from pcodec.experiment import presets
-from pcodec.speech import corpus
+from pcodec.experiment.progress import Heartbeat
+from pcodec.speech import names
 
 COMMON = ("preset", "corpus", "seed")
 PROVENANCE = ["preset", "speech", "seed", "notebook", "parameters"]
 THREADS = [f"{library}_THREADS" for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "VECLIB_MAXIMUM")]
 RASTER = 0.2  # share of pixels unlike their left neighbour: 0.03 to 0.16 in plots, 0.29 and more in spectrograms
-RELAY_SECONDS = 10.0  # between two progress lines of one notebook
+START = 300  # s in which a kernel must have started; a busy machine takes its time
 
 
 def run_name(preset: str, corpus_: str) -> str:
     """Folder name of a run, for example smoke-demo."""
-    return f"{preset}-{corpus.name(corpus_)}"
+    return f"{preset}-{names.name(corpus_)}"
 
 
 class Run:
@@ -41,15 +43,17 @@ class Run:
     """
 
     def __init__(self, notebook: str, namespace: dict):
-        names = presets.parameters(paths.notebook(notebook))
-        values = {name: namespace[name] for name in names}
+        from pcodec.compute import compiling
+
+        compiling.announce()
+        values = {name: namespace[name] for name in presets.parameters(paths.notebook(notebook))}
         presets.check(paths.notebook(notebook), values)
         self.notebook = notebook
         self.preset, self.corpus, self.seed = (values[name] for name in COMMON)
         self.parameters = {name: value for name, value in values.items() if name not in COMMON}
         self.name = run_name(self.preset, self.corpus)
-        self.speech = corpus.label(self.corpus)
-        self.corpus_folder = corpus.folder_of(self.corpus)
+        self.speech = names.label(self.corpus)
+        self.corpus_folder = names.folder_of(self.corpus)
 
     def write(self, table, name: str) -> None:
         """Save a table as results/<run>/<name>.csv; its columns may not be called as those that are added."""
@@ -69,7 +73,7 @@ class Run:
 
         path = paths.results(self.name) / f"{name}.csv"
         if not path.exists():
-            raise PcodecError(f"{path}: missing; run the notebook that writes it first (README, figure table)")
+            raise PcodecError(f"{path}: missing; run the notebook that writes it first (docs/figures.md)")
         texts = {"utterance": str, "speaker": str, "gender": str}
         return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=["nan", "NaN"]).drop(columns=PROVENANCE)
 
@@ -111,31 +115,45 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
     for variable in THREADS:
         os.environ[variable] = str(threads)
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    notebook, output = Path(notebook), Path(output)
+    progress = _Progress(first=0 if parameters else 1)
+    with Heartbeat(output.stem, progress.say) as heartbeat, paths.replacing(output) as temporary:
+        executed = _executed(notebook, temporary, parameters, progress)
+        import nbformat
+
+        executed.metadata.papermill.update(input_path=notebook.name, output_path=output.name)  # no folder's name
+        _slim(executed)
+        nbformat.write(executed, temporary)
+    print(f"{output.stem}: {heartbeat.seconds:.0f} s", file=sys.stderr)
+
+
+def _executed(notebook, temporary, parameters, progress):
+    """The notebook with its outputs."""
+    # jsonschema would read a grammar of internationalized addresses, which takes longer than all that is used here.
+    sys.modules.setdefault("rfc3987_syntax", None)
     import logging
 
-    import nbformat
     import papermill
 
+    from pcodec.experiment import kernels
+
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it misreads some parameters cells; presets.check does not
-    label = Path(output).stem
-    started = time.monotonic()
-    with paths.replacing(Path(output)) as temporary:
-        try:
-            executed = papermill.execute_notebook(
+    try:
+        with tempfile.TemporaryDirectory(prefix="pcodec-", ignore_cleanup_errors=True) as folder:
+            return papermill.execute_notebook(
                 notebook, temporary, parameters, kernel_name="python3", language="python", cwd=paths.root(),
-                progress_bar=False, stderr_file=_Relay(label), request_save_on_cell_execute=False,
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+                progress_bar=False, stderr_file=progress, on_cell_start=progress.cell, start_timeout=START,
+                request_save_on_cell_execute=False, extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+                kernel_manager_class=kernels.Kernels, config=kernels.config(folder),
             )  # fmt: skip
-        except papermill.PapermillExecutionError as error:
-            if error.ename != PcodecError.__name__:
-                print("\n".join(error.traceback), file=sys.stderr)
-            message = (error.evalue.strip().splitlines() or [""])[-1] if error.ename else str(error)
-            number = error.cell_index + (0 if parameters else 1)  # counted from 1, without papermill's injected cell
-            raise PcodecError(f"{Path(notebook).name}, cell {number}: {error.ename}: {message}") from None
-        executed.metadata.papermill.update(input_path=Path(notebook).name, output_path=Path(output).name)
-        _slim(executed)
-        nbformat.write(executed, temporary)  # names in place of this machine's paths
-    print(f"{label}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+    except papermill.PapermillExecutionError as error:
+        if error.ename != PcodecError.__name__:
+            print("\n".join(error.traceback), file=sys.stderr)
+        message = (error.evalue.strip().splitlines() or [""])[-1] if error.ename else str(error)
+        number = progress.first + error.cell_index
+        raise PcodecError(f"{notebook.name}, cell {number}: {error.ename}: {message}") from None
+    except RuntimeError as error:  # the kernel has not started, or has died
+        raise PcodecError.of(f"{notebook.name}, {progress.where}", "kernel", error) from None
 
 
 def _slim(notebook) -> None:
@@ -188,21 +206,34 @@ def index(run: str) -> None:
         temporary.write_text("\n".join(lines))
 
 
-class _Relay:
-    """Passes the latest progress line of a notebook's kernel on to the screen, at most every ten seconds."""
+class _Progress:
+    """Where a notebook is: the cell that runs, and the latest line that its kernel wrote on standard error."""
 
-    def __init__(self, label: str):
-        self.label, self.last = label, time.monotonic()
+    def __init__(self, first: int):
+        self.first = first  # what the first cell is numbered: from 1, without the cell that papermill puts in
+        self.heading, self.where, self.line = "", "starting", ""
+        self.since = time.monotonic()
+
+    def cell(self, cell, cell_index) -> None:
+        """nbclient begins with a cell."""
+        begins = (cell.source.strip().splitlines() or [""])[0]
+        title = begins.lstrip("# ") if begins.startswith("#") else ""
+        if cell.cell_type == "markdown":
+            self.heading = title or self.heading
+        self.where = f"cell {self.first + cell_index}, {title or self.heading}"
+        self.line, self.since = "", time.monotonic()
 
     def write(self, text: str) -> None:
         lines = text.replace("\r", "\n").split("\n")
-        line = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        if line and time.monotonic() - self.last > RELAY_SECONDS:
-            print(f"{self.label}: {line}", file=sys.stderr, flush=True)
-            self.last = time.monotonic()
+        self.line = next((line.strip() for line in reversed(lines) if line.strip()), self.line)
 
     def flush(self) -> None:
         pass
+
+    def say(self) -> str:
+        """A line that has not been said, else the cell and its seconds."""
+        line, self.line = self.line, ""
+        return line or f"{self.where}: {time.monotonic() - self.since:.0f} s"
 
 
 def _figure_of(axes):

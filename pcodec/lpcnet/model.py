@@ -18,7 +18,7 @@ from pcodec import PcodecError
 from pcodec.compute.backend import torch
 from pcodec.features.analysis import FEATURES, FRAME, LAG_MAX, LAG_MIN
 from pcodec.learning import weights
-from pcodec.lpcnet import recurrence
+from pcodec.lpcnet import output, recurrence
 from pcodec.lpcnet.config import LPCNetConfig
 from pcodec.speech.audio import LEVELS
 
@@ -66,8 +66,9 @@ class FrameNetwork(nn.Module):
 class SampleNetwork(nn.Module):
     """Codes (B, S, 3) of signal, prediction, excitation and f (B, F, 128) -> logits (B, S, 256) of the excitation.
 
-    `states` of GRU_A (B, N) and GRU_B (B, 16) come from the samples before and are returned for those after; None is
-    the start of a signal. `precision` is that of the matrix products.
+    With `targets` (B, S), the excitations' codes, their losses (B, S) in nats instead. `states` of GRU_A (B, N) and
+    GRU_B (B, 16) come from the samples before and are returned for those after; None is the start of a signal.
+    `precision` is that of the matrix products.
     """
 
     def __init__(self, config: LPCNetConfig):
@@ -77,20 +78,29 @@ class SampleNetwork(nn.Module):
         self.gru_b = nn.GRU(config.units + config.conditioning, config.units_b, batch_first=True)
         self.dual_fc = DualFC(config.units_b, LEVELS)
 
-    def forward(self, codes, f, states=None, precision=torch.float32):
+    def forward(self, codes, f, states=None, precision=torch.float32, targets=None):
         if states is None:
             states = tuple(f.new_zeros(len(codes), gru.hidden_size) for gru in (self.gru_a, self.gru_b))
         if codes.is_cuda:
             with torch.autocast("cuda", precision, enabled=precision != torch.float32):
-                return self.plain(codes, f, states)
-        return self.folded(codes, f, states, precision)
+                b, states = self.plain(codes, f, states)
+                logits = self.dual_fc(b)
+            if targets is None:
+                return logits, states
+            losses = nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+            return losses.view(targets.shape), states
+        b, states = self.folded(codes, f, states, precision)
+        return (self.dual_fc(b) if targets is None else self.losses(b, targets)), states
 
     def plain(self, codes, f, states):
-        """As written in the specification; a GPU's own GRU is faster than our folded one."""
+        """States (B, S, 16) of GRU_B, and the last ones of both: as written in the specification.
+
+        A GPU's own GRU is faster than our folded one.
+        """
         f = f.repeat_interleave(FRAME, dim=1)
         a, last_a = self.gru_a(torch.cat([self.embedding(codes).flatten(2), f], dim=-1), states[0][None])
         b, last_b = self.gru_b(torch.cat([a, f], dim=-1), states[1][None])
-        return self.dual_fc(b), (last_a[0].float(), last_b[0].float())
+        return b, (last_a[0].float(), last_b[0].float())
 
     def folded(self, codes, f, states, precision=torch.float32):
         """The same with GRU_A's 512 inputs looked up: three rows of `tables` a sample and one of f's products a frame.
@@ -107,7 +117,15 @@ class SampleNetwork(nn.Module):
         products = nn.functional.linear(a.to(precision), weight[:, :units].to(precision)).float()
         inputs = _held(products, nn.functional.linear(f, weight[:, units:], self.gru_b.bias_ih_l0))
         b = recurrence.gru(inputs, self.gru_b.weight_hh_l0, self.gru_b.bias_hh_l0, states[1])
-        return self.dual_fc(b).transpose(0, 1), (a[-1], b[-1])
+        return b.transpose(0, 1), (a[-1], b[-1])
+
+    def losses(self, b, targets):
+        """States (B, S, 16) of GRU_B and codes (B, S) -> losses (B, S), on a CPU."""
+        fc, time_first = self.dual_fc, b.transpose(0, 1)  # as they lie in memory
+        weight = torch.cat([fc.first.weight, fc.second.weight])
+        bias = torch.cat([fc.first.bias, fc.second.bias])
+        losses = output.cross_entropy(time_first.flatten(0, 1), weight, bias, fc.factors, targets.t().flatten())
+        return losses.view(time_first.shape[:2]).t()
 
     def tables(self):
         """(3, 256, 3 N): what each code of signal, prediction and excitation adds to the inputs of GRU_A's gates."""
@@ -136,9 +154,12 @@ class LPCNet(nn.Module):
             self.sample = SampleNetwork(config)
             self._initialize()
 
-    def forward(self, features, codes, states=None, precision=torch.float32):
-        """Teacher forcing: features (B, F + 4, 20), codes (B, 160 F, 3) -> logits (B, 160 F, 256), states."""
-        return self.sample(codes, self.frame(features), states, precision)
+    def forward(self, features, codes, states=None, precision=torch.float32, targets=None):
+        """Teacher forcing: features (B, F + 4, 20), codes (B, 160 F, 3) -> logits (B, 160 F, 256), states.
+
+        With `targets` (B, 160 F) their losses in place of logits.
+        """
+        return self.sample(codes, self.frame(features), states, precision, targets)
 
     def _initialize(self):
         """The reference's: uniform Glorot kernels, orthogonal recurrent ones, zero biases, a ramp for the embedding."""

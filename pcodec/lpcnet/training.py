@@ -240,11 +240,7 @@ class _TeacherForcing(loop.Task):
 
 def sample_loss(model: LPCNet, features, codes, states=None, precision=torch.float32):
     """Cross-entropy of each sample's excitation, (B, S), in nats, and the states after the last sample."""
-    logits, states = model(features, codes[..., :3], states, precision)
-    time_first = logits.float().transpose(0, 1)  # as they lie in memory
-    targets = codes[..., 3].t()
-    losses = torch.nn.functional.cross_entropy(time_first.flatten(0, 1), targets.flatten(), reduction="none")
-    return losses.view(targets.shape).t(), states
+    return model(features, codes[..., :3], states, precision, codes[..., 3])
 
 
 def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: int = 512) -> pd.DataFrame:

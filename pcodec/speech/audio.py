@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 
 from pcodec import PcodecError, note, paths
+from pcodec.speech import SUFFIXES
 from pcodec.speech.decoders import check_rate, reading
 
 RATE = 16000  # Hz
@@ -32,7 +33,6 @@ LOUDEST = 30.0  # times full scale
 LARGEST_BLOCK = 2**23  # values that are read at a time
 CANCELLED = 1000  # times less power in the mean of the channels than in themselves, 30 dB
 TOLERATED = 0.1  # s that an announced length may be off without a word: encoders pad
-SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -159,19 +159,17 @@ def lowpass_anchor(samples: np.ndarray, cutoff: float) -> np.ndarray:
     return scipy.signal.convolve(samples, response, mode="same").astype(np.float32)
 
 
-@numba.vectorize(["uint8(float32)", "uint8(float64)"], cache=True)
+@numba.vectorize(cache=True)
 def mulaw_encode(x):
     """Sample at int16 scale -> nearest of 256 mu-law codes (section 7). Elementwise; callable in compiled code."""
     code = 128.0 * math.log1p(255.0 / 32768.0 * abs(x)) / math.log(256.0)
     return np.uint8(min(255.0, max(0.0, math.floor(0.5 + 128.0 + (code if x >= 0 else -code)))))
 
 
-@numba.vectorize(["float32(uint8)", "float64(int64)"], cache=True)
 def mulaw_decode(code):
-    """Mu-law code 0..255 -> sample at int16 scale; 128 -> 0 (section 7). Elementwise; callable in compiled code."""
-    v = float(code) - 128.0
-    magnitude = 32768.0 / 255.0 * (math.exp(abs(v) * math.log(256.0) / 128.0) - 1.0)
-    return magnitude if v >= 0 else -magnitude
+    """Mu-law codes 0..255 -> samples at int16 scale, float32; 128 -> 0 (section 7). Elementwise."""
+    v = np.asarray(code, float) - 128.0
+    return np.float32(np.sign(v) * 32768.0 / 255.0 * (np.exp(abs(v) * math.log(256.0) / 128.0) - 1.0))
 
 
 LEVELS = 256  # mu-law codes

@@ -6,8 +6,7 @@ Conventions: columns `COLUMNS`; `path` is relative to the corpus's folder; `gend
 train, validation, test, personal (kept for decoders of one person), or "" while undecided. Files that cannot be read
 are not in the table: `table.attrs ["left_out"]` lists them as (path, reason).
 
-Contents: `load`, `name`, `label`, `folder_of`, `fingerprint`, `librispeech`, `folder`, `demo`, `split`, `cap`,
-`frozen`, `audio_files`.
+Contents: `load`, `librispeech`, `folder`, `demo`, `split`, `cap`, `frozen`, and all of `pcodec.speech.names`.
 """
 
 import hashlib
@@ -18,8 +17,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pcodec import PcodecError, paths
-from pcodec.speech import audio, voices
+from pcodec import PcodecError
+from pcodec.speech import SUFFIXES, audio, voices
+from pcodec.speech.names import audio_files, folder_of
+from pcodec.speech.names import fingerprint as fingerprint
+from pcodec.speech.names import label as label
+from pcodec.speech.names import name as name
 
 COLUMNS = ["utterance", "speaker", "gender", "split", "seconds", "path"]
 LEAST = {"train": 2, "validation": 2, "test": 1}  # speakers of each split; telling speakers apart takes two
@@ -38,42 +41,6 @@ def load(corpus: str) -> pd.DataFrame:
         return demo()
     root = folder_of(corpus)
     return librispeech(root) if (root / "SPEAKERS.TXT").exists() else folder(root)
-
-
-def name(corpus: str) -> str:
-    """Short name of a corpus for folders: "demo", "librispeech", or the folder's own name (never one of these two)."""
-    if corpus == "demo":
-        return "demo"
-    root = folder_of(corpus)
-    if (root / "SPEAKERS.TXT").exists():
-        return "librispeech"
-    word = "".join(c if c.isalnum() else "_" for c in root.name.lower())
-    return f"folder_{word}" if word in ("demo", "librispeech") else word
-
-
-def label(corpus: str) -> str:
-    """What a reader must know of where the numbers come from; stands in every table and figure."""
-    known = {"demo": "generated voices", "librispeech": "LibriSpeech"}
-    return known.get(name(corpus), f"corpus {name(corpus)}")
-
-
-def folder_of(corpus: str) -> Path:
-    """Folder that the table's paths are relative to; raises `PcodecError` if it does not exist."""
-    if corpus == "demo":
-        return paths.cache(f"demo-v{voices.VERSION}")
-    root = (paths.root() / Path(corpus).expanduser()).resolve()
-    if not root.is_dir():
-        raise PcodecError(f"no corpus folder {corpus} ({root})")
-    return root
-
-
-def fingerprint(corpus: str) -> str:
-    """Short hash of the names and sizes of a corpus's files: changes when files come, go or change their length."""
-    if corpus == "demo":
-        return f"demo-v{voices.VERSION}"
-    root = folder_of(corpus)
-    listing = "\n".join(f"{path.relative_to(root)} {path.stat().st_size}" for path in audio_files(root))
-    return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
 def librispeech(root: str | Path, download: bool = False, subsets: tuple[str, ...] = ("dev-clean",)) -> pd.DataFrame:
@@ -208,11 +175,6 @@ def _order(seed: int, word: str) -> str:
     return hashlib.sha256(f"{seed}:{word}".encode()).hexdigest()
 
 
-def audio_files(root: Path) -> list[Path]:
-    """Files under `root` with the suffix of an audio format, sorted."""
-    return sorted(path for path in root.rglob("*") if path.suffix.lower() in audio.SUFFIXES and path.is_file())
-
-
 def _genders(path: Path) -> dict[str, str]:
     if not path.exists():
         raise PcodecError(f"{path}: missing; LibriSpeech's list of speakers is needed for their genders")
@@ -240,7 +202,7 @@ def _table(root: Path, rows: list[tuple]) -> pd.DataFrame:
     ]
     if not good:
         reason = f"; {len(left_out)} files left out, the first is {': '.join(left_out[0])}" if left_out else ""
-        raise PcodecError(f"{root}: no speech found ({', '.join(audio.SUFFIXES)}){reason}")
+        raise PcodecError(f"{root}: no speech found ({', '.join(SUFFIXES)}){reason}")
     table = pd.DataFrame(good, columns=COLUMNS)
     if table.utterance.duplicated().any():
         twice = table.utterance[table.utterance.duplicated()].iloc[0]

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from pcodec import PcodecError, paths
-from pcodec.speech import audio
 
 SENTENCES_PER_SPEAKER = 12
 VERSION = 1  # of the voices and sentences; raise it when either changes
@@ -103,6 +102,8 @@ def generate(folder: Path) -> Path:
 
 
 def _speak_all(folder: Path) -> None:
+    from pcodec.speech import audio
+
     speak = _espeak()
     rng = np.random.default_rng(VERSION)
     for speaker, voice in SPEAKERS.items():
@@ -114,6 +115,8 @@ def _speak_all(folder: Path) -> None:
 def _espeak():
     """Start eSpeak NG in retrieval mode; return speak(text, speaker) -> (samples in [-1, 1], rate)."""
     import espeakng_loader
+
+    from pcodec.speech import audio
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     synchronous_retrieval, utf8 = 2, 1

@@ -40,7 +40,7 @@ def test_kept_memory_is_not_asked_for_again():
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "def work(): [torch.ones(64, 1024, 1024) for _ in range(3)]\n"
         "work(); a = faults(); work(); b = faults()\n"
-        "backend.keep_memory(); work(); work(); c = faults(); work(); d = faults()\n"
+        "backend.keep_memory(); work(); work(); work(); c = faults(); work(); d = faults()\n"
         "print(b - a, d - c)"
     )
     before, after = map(int, subprocess.check_output([sys.executable, "-c", code], text=True).split())

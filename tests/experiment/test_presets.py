@@ -1,3 +1,5 @@
+"""A preset is what its file says, in the types of the notebooks' parameters; every mistake is named."""
+
 import json
 
 import pytest
@@ -86,3 +88,34 @@ def test_two_parameters_cells_are_one_too_many(home):
     path.write_text(json.dumps({"cells": content["cells"] * 2}))
     with pytest.raises(PcodecError, match="2 cells are tagged"):
         presets.parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("preset", "2024", "2024"), ("rate", "2", 2), ("rate", "1e-3", 0.001), ("sizes", "[1, 2]", [1, 2])],
+)
+def test_text_is_read_as_the_parameters_type(home, name, text, value):
+    found = presets.read(paths.notebook("01_x"), {name: text})
+    assert found == {name: value} and type(found[name]) is type(value)
+    presets.check(paths.notebook("01_x"), found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("rate", "fast", "rate must be float, got 'fast'"),
+        ("sizes", "3", "sizes must be list, got 3"),
+        ("rat", "1", "no parameter 'rat'"),
+    ],
+)
+def test_text_of_another_type_is_refused(home, name, text, message):
+    with pytest.raises(PcodecError, match=message):
+        presets.check(paths.notebook("01_x"), presets.read(paths.notebook("01_x"), {name: text}))
+
+
+def test_a_notebook_may_be_given_as_its_path(home, monkeypatch):
+    monkeypatch.chdir(home)
+    for given in ("01_x", "notebooks/01_x.ipynb", str(home / "notebooks" / "01_x.ipynb")):
+        assert presets.word(given) == "01_x"
+    with pytest.raises(PcodecError, match=r"results/01_x\.ipynb: not one of the notebooks in .*/notebooks"):
+        presets.word("results/01_x.ipynb")

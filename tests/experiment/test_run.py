@@ -1,18 +1,26 @@
+"""A notebook run with parameters leaves copy, table and figure with their provenance, or one line that says what is
+wrong; whoever waits hears where it is; whoever ends it ends its kernel."""
+
 import base64
+import contextlib
 import io
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
 from pcodec import PcodecError, cli, paths
-from pcodec.experiment import presets, run
+from pcodec.experiment import presets, progress, run
 
 IMAGE = """
 import numpy as np
@@ -96,6 +104,61 @@ def test_a_failure_names_cell_and_error_and_leaves_nothing(home, fail, kind, cap
         run.run(paths.notebook("01_x"), output, {"fail": fail})
     assert list(output.parent.iterdir()) == []
     assert ("Traceback" in capsys.readouterr().err) == (fail == "value"), "a user's mistake needs no traceback"
+
+
+def slow(home, code):
+    """The notebook "02_slow" under a heading; `code` is its last cell."""
+    notebook = json.loads((home / "notebooks" / "01_x.ipynb").read_text())
+    heading = {"cell_type": "markdown", "id": "h", "metadata": {}, "source": "## Waiting"}
+    notebook["cells"] = [notebook["cells"][0], heading, cell("import sys, time"), cell(code)]
+    (home / "notebooks" / "02_slow.ipynb").write_text(json.dumps(notebook))
+    return paths.notebook("02_slow")
+
+
+def test_a_silent_notebook_is_heard_of(home, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "SECONDS", 0.5)
+    run.run(slow(home, "time.sleep(2)"), home / "a.ipynb", {"seed": 2})
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("a: starting: ") and re.fullmatch(r"a: \d+ s", said[-1])
+    assert any(re.fullmatch(r"a: cell 4, Waiting: \d s", line) for line in said), said
+    run.run(
+        slow(home, "# Counting\ntime.sleep(1)\nprint('1 of 2', file=sys.stderr)\ntime.sleep(1)"), home / "a.ipynb", {}
+    )
+    said = capsys.readouterr().err
+    assert re.search(r"^a: cell 4, Counting: \d s$", said, re.M) and re.search(r"^a: 1 of 2$", said, re.M)
+
+
+def test_a_kernel_that_dies_is_one_line(home):
+    with pytest.raises(PcodecError, match=r"02_slow\.ipynb, cell 4, Waiting: kernel: Kernel died"):
+        run.run(slow(home, "import os\nos._exit(3)"), home / "a.ipynb", {})
+    assert not (home / "a.ipynb").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_kernel_ends_with_its_run(home, number):
+    def here():
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                found += [process] if process.environ().get("PCODEC_HOME") == str(home) else []
+        return found
+
+    (home / "workflow" / "presets").mkdir(parents=True)
+    (home / "workflow" / "presets" / "smoke.yaml").write_text("grid: {seed: 1, units: [16], C: [2]}")
+    slow(home, "open('begun', 'w').close()\ntime.sleep(60)")
+    process = subprocess.Popen([sys.executable, "-m", "pcodec", "run", "02_slow"], cwd=home)
+    wait(60, (home / "begun").exists)
+    assert len(here()) >= 2
+    process.send_signal(number)
+    process.wait()
+    wait(10, lambda: not here())
+    assert not here() and not list(home.rglob("02_slow.ipynb"))[1:]
+
+
+def wait(seconds, condition):
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def test_unknown_parameters_are_refused(home):

@@ -1,26 +1,33 @@
-"""The whole chain through Snakemake, in a copy of the project, on a tiny preset."""
+"""The whole chain through Snakemake, in a copy of the project, on a tiny preset: killed, ended, refused, completed,
+repeated and changed, each with what it promises."""
 
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
 TINY = """
 grid: {seed: 1, units: [16], C: [2], study: 16}
 01_corpus:
-  {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 14}
-03_bitstream: {max_frames: 6000}
-04_embedding: {updates: 10}
-06_training: {general_updates: 3, extra_updates: 2, batch: 4, evaluations: 1, unseen_seconds: 1}
-08_synthesis: {utterances: 1}
-12_personalization: {updates: 2, adaptation_minutes: [0.05], test_utterances: 1}
+  {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 9}
+03_bitstream: {max_frames: 4800}
+04_embedding: {updates: 3, speeds: []}
+05_groups: {seeds: 2}
+06_training:
+  {general_updates: 3, extra_updates: 2, batch: 4, evaluations: 1, evaluation_seconds: 0.04, unseen_seconds: 0.2,
+   precision: float32}
+08_synthesis: {utterances: 1, validation_utterances: 1}
+12_personalization: {updates: 1, adaptation_minutes: [0.05], test_utterances: 1, unseen_seconds: 0.2}
 """
 
 
@@ -29,28 +36,98 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns(".*"))
     shutil.copytree(ROOT / "workflow", home / "workflow", ignore=shutil.ignore_patterns(".*"))
-    if (ROOT / "cache").exists():
-        (home / "cache").symlink_to(ROOT / "cache")  # generated voices and features
+    (home / "cache").mkdir()
+    for path in (ROOT / "cache").glob("*-v*"):  # generated voices and features
+        (home / "cache" / path.name).symlink_to(path)
     (home / "workflow" / "presets" / "tiny.yaml").write_text(TINY)
     return home
 
 
-def reproduce(home, *options):
-    return subprocess.run(
-        [sys.executable, "-m", "pcodec", "reproduce", "--preset", "tiny", "--cores", "2", *options],
-        env=os.environ | {"PCODEC_HOME": str(home)}, capture_output=True, text=True,
-    )  # fmt: skip
+def command(home):
+    """Of a run with two cores, for subprocess."""
+    return {
+        "args": [sys.executable, "-m", "pcodec", "reproduce", "--preset", "tiny", "--cores", "2"],
+        "env": os.environ | {"PCODEC_HOME": str(home)}, "text": True,
+    }  # fmt: skip
+
+
+def started(home):
+    return subprocess.Popen(**command(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def reproduce(home):
+    return subprocess.run(**command(home), capture_output=True)
 
 
 def state(home):
     return {path: path.stat().st_mtime_ns for folder in ("results", "figures") for path in (home / folder).rglob("*.*")}
 
 
+def processes(home):
+    """Command lines of all that runs for this project."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("PCODEC_HOME") == str(home):
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait(seconds, condition):
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.1)
+    return condition()
+
+
 @pytest.fixture(scope="module")
-def first(home):
-    done = reproduce(home)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return state(home)
+def interrupted(home):
+    """What became of runs that were ended while notebooks ran, and of a rival of one; by the signal's name."""
+    found = {}
+    for number, kernels in ((signal.SIGKILL, 1), (signal.SIGTERM, 2), (signal.SIGHUP, 1)):
+        process = started(home)
+        assert wait(120, lambda n=kernels: sum("pcodec.experiment.warm ask" in line for line in processes(home)) >= n)
+        found["rival"] = (process.pid, reproduce(home)) if number == signal.SIGKILL else found["rival"]
+        time.sleep(1)
+        process.send_signal(number)
+        process.communicate()
+        gone = wait(10, lambda: not processes(home))
+        found[number.name] = (process.returncode, gone, list(home.rglob(".????????-*")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(home, interrupted):
+    """The run, completed."""
+    begun = time.monotonic()
+    process = started(home)
+    silence, last, told = 0.0, begun, []
+    for line in process.stderr:
+        silence, last = max(silence, time.monotonic() - last), time.monotonic()
+        told.append(line)
+    assert process.wait() == 0, "".join(told)[-3000:]
+    return {"state": state(home), "silence": silence, "told": told}
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGKILL", -9), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_whatever_a_run_has_started_ends_with_it(interrupted, number, status):
+    assert interrupted[number] == (status, True, []), "no process, nothing half-written"
+
+
+def test_a_second_run_on_the_same_folders_is_refused_in_one_line(interrupted):
+    pid, rival = interrupted["rival"]
+    (line,) = rival.stderr.splitlines()
+    assert re.fullmatch(
+        rf"pcodec: error: results/tiny-demo is being made already, by process {pid} since [\d-]{{10}} [\d:]{{8}}", line
+    )
+    assert rival.returncode != 0 and not rival.stdout
+
+
+def test_silence_is_short(first):
+    assert first["silence"] < 15, "10 s, and what a busy machine adds"
+    assert any(re.match(r"\d\d_\w+.*: (cell \d+, .*: )?\d+ s$", line) for line in first["told"])
 
 
 def test_every_step_leaves_figures_and_labelled_tables(home, first):
@@ -71,28 +148,28 @@ def test_every_step_leaves_figures_and_labelled_tables(home, first):
 def test_the_comparison_is_fair_and_on_unseen_speakers(home, first):
     results = home / "results" / "tiny-demo"
     last = {
-        name: pd.read_csv(results / f"training-16-{name}.csv")["update"].max()
-        for name in ("0-0", "1-0", "2-0", "2-1", "1-0-scratch", "2-1-scratch")
+        name: pd.read_csv(results / f"training-lpcnet-16-{name}.csv")["update"].max()
+        for name in ("general", "control", "C2-g0", "C2-g1", "control-scratch", "C2-g1-scratch")
     }
-    assert last.pop("0-0") == 3
+    assert last.pop("general") == 3
     assert set(last.values()) == {5}, "control and specialists have had the same updates"
     corpus = pd.read_csv(results / "corpus.csv")
     train = set(corpus[corpus.split == "train"].speaker)
-    losses = pd.read_csv(results / "training-16-2-1.csv")
+    losses = pd.read_csv(results / "training-lpcnet-16-C2-g1.csv")
     assert not train & set(losses.speaker)
     assert not train & set(pd.read_csv(results / "decoded.csv").speaker)
 
 
 def test_a_second_run_does_nothing(home, first):
     done = reproduce(home)
-    assert done.returncode == 0 and state(home) == first
+    assert done.returncode == 0 and state(home) == first["state"]
 
 
 def test_published_weights_are_not_trained_again(home, first):
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--dry-run", "--forceall"]
     command += ["--cores", "1", "--nolock", "--config", "preset=tiny", "corpus=demo"]
     environment = os.environ | {"PCODEC_HOME": str(home)}
-    rules = {}
+    inputs = {}
     for published in (False, True):
         card = home / "models" / "tiny-demo" / "README.md"
         if published:
@@ -100,59 +177,63 @@ def test_published_weights_are_not_trained_again(home, first):
         done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True)
         card.unlink(missing_ok=True)
         assert done.returncode == 0, done.stderr[-3000:]
-        rules[published] = set(re.findall(r"^rule (\w+):", done.stdout + done.stderr, re.M))
+        inputs[published] = dict(re.findall(r"^rule (\w+):\n    input: (.*)", done.stdout + done.stderr, re.M))
     card.touch()
-    table = home / "results" / "tiny-demo" / "training-16-2-1.csv"
+    table = home / "results" / "tiny-demo" / "training-lpcnet-16-C2-g1.csv"
     table.rename(table.with_suffix(".away"))
     done = reproduce(home)
     table.with_suffix(".away").rename(table)
     card.unlink()
     assert done.returncode != 0
-    assert "training-16-2-1.csv: missing; restore it, or delete models/tiny-demo" in done.stderr.splitlines()[-1]
-    assert rules[False] - rules[True] == {"bitstream", "embedding", "groups", "training", "personalization"}
-    assert {"corpus", "validation_loss", "synthesis", "objective", "mushra", "complexity", "index"} <= rules[True]
+    assert f"{table.name}: missing; restore it, or delete models/tiny-demo" in done.stderr.splitlines()[-1]
+    learn = {"bitstream", "embedding", "groups", "training", "personalization"}
+    assert inputs[False].keys() - inputs[True].keys() == learn
+    measure = {"validation_loss", "synthesis", "objective", "mushra", "complexity"}
+    assert measure | {"corpus", "index"} <= inputs[True].keys()
+    assert all("bitstream/quantizer.py" in inputs[True][rule] for rule in ("synthesis", "objective"))
+    assert {rule for rule, files in inputs[False].items() if "pcodec/plots" in files} == measure | {"features"}
 
 
 def test_a_changed_notebook_reruns_with_what_depends_on_it_and_a_failure_comes_last(home, first):
-    path = home / "notebooks" / "08_synthesis.ipynb"
-    original = path.read_text()
-    path.write_text(original.replace("# 8. From features", "# 8. Again from features"))
-    assert reproduce(home).returncode == 0
-    after = state(home)
-    rerun = {path.name for path in first if after[path] != first[path]}
-    assert {"08_synthesis.ipynb", "decoded.csv", "09_objective.ipynb", "objective.csv"} <= rerun
-    assert not {"06_training-16-0-0.ipynb", "04_embedding.ipynb", "07_validation_loss.ipynb"} & rerun
-
-    broken = json.loads(path.read_text())
-    broken["cells"][-1]["source"] = ["raise ValueError('planted')"]
-    path.write_text(json.dumps(broken))
+    path = home / "notebooks" / "09_objective.ipynb"
+    path.write_text(path.read_text().replace("# 9. Objective", "# 9. Again, objective"))
+    broken = home / "notebooks" / "11_complexity.ipynb"  # reads what 09 writes
+    original = broken.read_text()
+    content = json.loads(original)
+    last_code = max(number for number, cell in enumerate(content["cells"]) if cell["cell_type"] == "code")
+    content["cells"][last_code]["source"] = ["raise ValueError('planted')"]
+    broken.write_text(json.dumps(content))
     done = reproduce(home)
+    broken.write_text(original)
+    after = state(home)
+    rerun = {path.name for path, written in first["state"].items() if after.get(path) != written}
+    assert {"09_objective.ipynb", "objective.csv", "objective.png", "11_complexity.ipynb", "complexity.csv"} <= rerun
+    assert not {"06_training-lpcnet-16-general.ipynb", "07_validation_loss.ipynb", "08_synthesis.ipynb"} & rerun
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
-    number = len(broken["cells"])
-    assert last == f"pcodec: error: 08_synthesis.ipynb, cell {number}: ValueError: planted"
-    assert not (home / "results" / "tiny-demo" / "decoded.csv").exists(), "a failed notebook leaves no table"
+    assert last == f"pcodec: error: 11_complexity.ipynb, cell {last_code + 1}: ValueError: planted"
+    assert not (home / "results" / "tiny-demo" / "complexity.csv").exists(), "a failed notebook leaves no table"
 
 
 def test_a_general_decoder_continues_from_a_file(home, first, tmp_path):
     other = tmp_path / "project"
-    shutil.copytree(home, other, symlinks=True)
-    decoder = "models/tiny-demo/lpcnet-16-0-0.safetensors"
+    shutil.copytree(home, other, symlinks=True, ignore=shutil.ignore_patterns("locks", ".snakemake"))
+    decoder = "models/tiny-demo/lpcnet-16-general.safetensors"
 
     def train(*options):
         command = [sys.executable, "-m", "pcodec", "run", "06_training", "--preset", "tiny", "-p", "first", decoder]
         environment = os.environ | {"PCODEC_HOME": str(other)}
         done = subprocess.run([*command, *options], cwd=other, env=environment, capture_output=True, text=True)
-        return done, pd.read_csv(other / "results" / "tiny-demo" / "training-16-0-0.csv")
+        return done, pd.read_csv(other / "results" / "tiny-demo" / "training-lpcnet-16-general.csv")
 
-    before = pd.read_csv(home / "results" / "tiny-demo" / "training-16-0-0.csv")
+    before = pd.read_csv(home / "results" / "tiny-demo" / "training-lpcnet-16-general.csv")
     done, judged = train("-p", "units", "16", "-p", "general_updates", "3")
     assert done.returncode == 0, done.stderr[-3000:]
     last, again = (table[table.split != "curve"].nats.to_numpy() for table in (before, judged))
     assert last == pytest.approx(again, abs=1e-6), "no update is left to do: the decoder is judged as it is"
     done, longer = train("-p", "units", "16", "-p", "general_updates", "5")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(longer["update"].unique()) == [3, 5]
+    assert sorted(longer["update"].unique()) == [3, 4, 5], "one more evaluation for every update"
     done, _ = train("-p", "units", "32")
     assert done.returncode != 0
     assert f"{decoder}: 16 units, expected 32" in done.stderr.splitlines()[-1]

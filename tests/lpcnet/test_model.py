@@ -64,15 +64,21 @@ def test_folded_and_plain_form_agree_in_values_states_and_gradients(units):
     codes = torch.tensor(rng.integers(0, 256, (3, 320, 3)))
     f = torch.tensor(rng.normal(0, 0.5, (3, 2, 128)), dtype=torch.float32, requires_grad=True)
     states = tuple(torch.tensor(rng.uniform(-0.5, 0.5, (3, n)), dtype=torch.float32) for n in (units, 16))
-    targets = torch.tensor(rng.normal(0, 1, (3, 320, 256)), dtype=torch.float32)
+    targets, weights = torch.tensor(rng.integers(0, 256, (3, 320))), torch.tensor(rng.uniform(0, 1, (3, 320)))
     found = {}
     for form in ("plain", "folded"):
         model.zero_grad()
         f.grad = None
-        logits, last = getattr(sample, form)(codes, f, states)
-        (logits * targets).mean().backward()
+        if form == "plain":
+            b, last = sample.plain(codes, f, states)
+            logits = sample.dual_fc(b)
+            losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+            losses = losses.view(targets.shape)
+        else:
+            losses, last = sample(codes, f, states, targets=targets)
+        (losses * weights).mean().backward()
         gradients = [parameter.grad.clone() for parameter in sample.parameters()]
-        found[form] = [logits.detach(), last[0].detach(), last[1].detach(), f.grad.clone(), *gradients]
+        found[form] = [losses.detach(), last[0].detach(), last[1].detach(), f.grad.clone(), *gradients]
     for plain, folded in zip(*found.values(), strict=True):
         assert plain.shape == folded.shape
         assert (plain - folded).abs().max() <= 1e-5 * max(1e-3, plain.abs().max())

@@ -1,0 +1,184 @@
+"""Runs the workflow: alone on a run's folders, with a word every ten seconds, and gone as a whole when it is ended.
+
+Task: `pcodec reproduce` starts Snakemake, which starts a process for each notebook, which starts a kernel. However
+`pcodec reproduce` ends, by Ctrl-C, by a closed terminal or killed with no time for a last word, none of them stays.
+
+Conventions: all processes of a run carry the same `MARK` in their environment. A guard, started first and in its own
+session, waits until nobody holds the other end of its standard input any more, and then ends whoever has the mark. The
+run's lock is the operating system's: it goes with the last of the two processes that hold it.
+
+Contents: `reproduce`, `guard`.
+"""
+
+import csv
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+
+from pcodec import PcodecError, paths
+from pcodec.experiment import presets
+from pcodec.experiment import run as runs
+from pcodec.experiment.progress import Heartbeat
+
+PREFIX = "pcodec: error: "  # of the lines that say what went wrong, told again at the end
+MARK = "PCODEC_REPRODUCE"
+GRACE = 3.0  # s in which processes that are to end may tidy up
+ENDING = 15.0  # s in which the guard of a killed run is done
+BETWEEN = 9.5  # s without a line from any notebook: none runs
+LONGEST = 100  # bytes of a socket's path
+TEMPORARY = re.compile(r"\.[0-9a-f]{8}-.")  # names of `paths.replacing`
+
+
+def reproduce(preset: str, corpus: str, cores: str = "all", again: bool = False) -> list[str]:
+    """Bring a run up to date; `again` makes everything anew but published weights. Returns what to tell the user.
+
+    Raises `PcodecError` with what went wrong, or if somebody else is making the run.
+    """
+    presets.load(preset)
+    run = runs.run_name(preset, corpus)
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", cores, "--nolock",
+        "--rerun-incomplete", "--quiet", "all", "--config", f"preset={preset}", f"corpus={corpus}",
+        *(["--forceall"] if again else []),
+    ]  # fmt: skip
+    errors = []
+    between = Heartbeat(run, lambda: f"{between.seconds:.0f} s since the start", BETWEEN)
+    with _alone(run) as lock, _guarded(run, lock) as environment, between:
+        _compile_ahead(environment)
+        process = subprocess.Popen(
+            command, cwd=paths.root(), env=_with_warm_kernels(run, environment), stdin=subprocess.DEVNULL,
+            stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
+        for line in process.stderr:
+            between.heard()
+            if line.startswith(PREFIX):
+                errors.append(line.removeprefix(PREFIX).strip())
+            print(line, end="", file=sys.stderr, flush=True)
+        status = process.wait()
+    if status:
+        raise PcodecError("; ".join(dict.fromkeys(errors)) or f"snakemake ended with status {status}")
+    with open(paths.results(run) / "corpus_left_out.csv", newline="") as file:
+        left_out = len(list(csv.DictReader(file)))
+    told = [f"{left_out} files left out, see results/{run}/corpus_left_out.csv"] if left_out else []
+    return [*told, f"tables and executed notebooks: results/{run}; figures: figures/{run}"]
+
+
+@contextmanager
+def _alone(run):
+    """Hold the run's lock. A run that was killed a moment ago is given the time to end."""
+    with open(paths.cache("locks") / f"{run}.lock", "a+") as file:
+        until = time.monotonic() + ENDING
+        while not _locked(file):
+            file.seek(0)
+            holder, _, since = file.read().partition(" ")
+            if time.monotonic() > until or _lives(holder):
+                raise PcodecError(f"results/{run} is being made already, by process {holder} since {since}")
+            time.sleep(0.2)
+        file.truncate(0)
+        file.write(f"{os.getpid()} {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        file.flush()
+        _tidy(run)
+        yield file
+
+
+def _locked(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _lives(process):
+    import psutil
+
+    return process.isdecimal() and psutil.pid_exists(int(process))
+
+
+@contextmanager
+def _guarded(run, lock):
+    """The environment of processes that the guard ends when the block, or this process, has ended."""
+    environment = os.environ | {MARK: uuid.uuid4().hex}
+    guarding = [sys.executable, "-m", "pcodec.experiment.reproduce", run]
+    process = subprocess.Popen(
+        guarding, env=environment, stdin=subprocess.PIPE, start_new_session=True, pass_fds=[lock.fileno()]
+    )
+    try:
+        yield environment
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def _compile_ahead(environment):
+    """Compile in the background, while the first notebook leaves all cores but one idle."""
+    command = [sys.executable, "-m", "pcodec.experiment.warm", "compile"]
+    one = dict.fromkeys(runs.THREADS, "1")
+    subprocess.Popen(command, cwd=paths.root(), env=environment | one, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _with_warm_kernels(run, environment):
+    """The environment, in which kernels of one thread start from a process that has imported the libraries."""
+    socket = paths.cache("locks") / f"{run}.socket"
+    if sys.platform != "linux" or len(os.fsencode(socket)) > LONGEST:
+        return environment
+    socket.unlink(missing_ok=True)
+    serving = [sys.executable, "-m", "pcodec.experiment.warm", "serve", str(socket)]
+    one = dict.fromkeys(runs.THREADS, "1")
+    subprocess.Popen(serving, env=environment | one, stdin=subprocess.DEVNULL, start_new_session=True)
+    return environment | {"PCODEC_WARM": str(socket)}
+
+
+def guard(run: str, mark: str) -> None:
+    """Wait for the end of standard input, then end all processes of the mark and remove what they were writing."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdin.read()
+    until, told = time.monotonic() + GRACE, set()
+    while left := _marked(mark):
+        for process in left:
+            late = time.monotonic() > until
+            if late or process not in told:
+                _send(process, signal.SIGKILL if late else signal.SIGTERM)
+            told.add(process)
+        time.sleep(0.1)
+    _tidy(run)
+
+
+def _send(process, number):
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        pass
+
+
+def _marked(mark):
+    """Processes with the mark, but this one."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process.pid)
+        except psutil.Error:  # it has ended, or is somebody else's
+            continue
+    return found
+
+
+def _tidy(run):
+    """Remove what a killed run was writing."""
+    for folder in (paths.results(run), paths.figures(run), paths.models(run)):
+        for path in folder.rglob(".*"):
+            if TEMPORARY.match(path.name):
+                path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    guard(sys.argv[1], os.environ[MARK])

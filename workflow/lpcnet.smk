@@ -1,0 +1,100 @@
+# LPCNet: its decoders are trained, compared, listened to, counted and adapted to single speakers.
+
+LPCNET = {decoder.name: decoder for decoder in grid.decoders(VALUES["grid"])}
+LPCNET_SPOKEN = [
+    decoder.name for decoder in grid.decoders(VALUES["grid"] | {"capacity": [], "study": 0}) if decoder.role != "general"
+]  # those that decode speech
+LPCNET_STUDY = ["validation_loss_study"] if VALUES["grid"]["study"] else []
+TRAINED += table(*(f"training-{name}" for name in LPCNET))
+
+
+if not PUBLISHED:
+
+    def lpcnet_start(wildcards):
+        """What a decoder continues from: `first` or the general one, unless it starts from scratch; and its groups."""
+        decoder = LPCNET[wildcards.decoder]
+        if decoder.role == "general":
+            first = values("06_training").get("first", "")
+            return [first.format(units=decoder.units)] if first else []
+        general = [] if decoder.scratch else model(grid.Decoder(decoder.units).name)
+        return general + (table(f"groups-C{decoder.C}") if decoder.role == "group" else [])
+
+
+    rule training:
+        input: source("06_training", plots=False), table("corpus"), f"{M}/codebooks.npz", lpcnet_start
+        output: table("training-{decoder}"), model("{decoder}"), notebook=f"{R}/06_training-{{decoder}}.ipynb"
+        wildcard_constraints: decoder="|".join(LPCNET)
+        params:
+            values=values("06_training"),
+            options=lambda wildcards: " ".join(
+                f"-p {name} {str(value).lower()}" for name, value in LPCNET[wildcards.decoder]._asdict().items()
+            ),
+        log: f"{LOGS}/06_training-{{decoder}}.log"
+        resources: gpu=1
+        shell: run("06_training", options="{params.options}")
+
+
+    def lpcnet_adapted():
+        """The decoders of the size that is adapted to single speakers."""
+        units = (presets.parameters(paths.notebook("12_personalization")) | values("12_personalization"))["units"]
+        names = [decoder.name for decoder in grid.decoders({"units": [units], "C": GROUPS[:1]} | grid.OPTIONAL)]
+        if missing := set(names) - set(LPCNET):
+            sys.exit(f"pcodec: error: preset {PRESET}: 12_personalization adapts {min(missing)}, which the grid lacks")
+        return names
+
+
+    rule personalization:
+        input:
+            source("12_personalization", plots=False), table("corpus", f"groups-C{GROUPS[0]}"), f"{M}/codebooks.npz",
+            model(*lpcnet_adapted()),
+        output:
+            table("personalization", "personalization_losses"), figure("personalization"),
+            notebook=f"{R}/12_personalization.ipynb",
+        params: values=values("12_personalization")
+        log: f"{LOGS}/12_personalization.log"
+        shell: run("12_personalization")
+
+
+    OUTPUTS += rules.personalization.output
+
+
+rule validation_loss:
+    input: source("07_validation_loss"), TRAINED, table(*(f"groups-C{C}" for C in GROUPS))
+    output:
+        table("validation_loss", "validation_loss_table", "validation_loss_mismatch", "capacity", *LPCNET_STUDY),
+        figure("validation_loss", "validation_loss_gain", "validation_loss_mismatch", "capacity", *LPCNET_STUDY),
+        notebook=f"{R}/07_validation_loss.ipynb",
+    params: values=values("07_validation_loss")
+    log: f"{LOGS}/07_validation_loss.log"
+    shell: run("07_validation_loss")
+
+
+rule synthesis:
+    input:
+        source("08_synthesis"), table("corpus", *(f"groups-C{C}" for C in GROUPS)), f"{M}/codebooks.npz",
+        model(f"groups-C{GROUPS[0]}", *LPCNET_SPOKEN),
+    output:
+        table("decoded"), figure("excitation", "spectrograms", "waveforms", "lost_packets"), f"{F}/listen.html",
+        notebook=f"{R}/08_synthesis.ipynb",
+    params: values=values("08_synthesis")
+    log: f"{LOGS}/08_synthesis.log"
+    threads: workflow.cores
+    shell: run("08_synthesis")
+
+
+DECODED += table("decoded")
+
+
+rule complexity:
+    input:
+        source("11_complexity"), table("corpus", "decoded", "objective_summary"),
+        model(*(grid.Decoder(units, "control").name for units in VALUES["grid"]["units"])),
+    output:
+        table("complexity", "complexity_saving", "quality_complexity"), figure("complexity", "quality_complexity"),
+        notebook=f"{R}/11_complexity.ipynb",
+    params: values=values("11_complexity")
+    log: f"{LOGS}/11_complexity.log"
+    shell: run("11_complexity")
+
+
+OUTPUTS += [rules.validation_loss.output, rules.synthesis.output, rules.complexity.output]
