@@ -8,6 +8,9 @@ Contents: `main`.
 
 import argparse
 import contextlib
+import functools
+import json
+import os
 import signal
 import sys
 from importlib import metadata
@@ -16,6 +19,7 @@ from pathlib import Path
 from pcodec import PcodecError, paths
 
 PREFIX = "pcodec: error: "
+PCM = ("u8", "s16le", "s16be", "s32le", "f32le")  # as FFmpeg calls them
 AUDIO_IN = "any audio file (WAV, FLAC, OGG, MP3 ...; any rate), or - for standard input"
 AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 
@@ -28,10 +32,15 @@ def main(arguments: list[str] | None = None) -> int:
             signal.signal(number, _end)  # temporary files go, as after Ctrl-C
     try:
         with _compiling_is_told(options.command):
-            return options.command(options)
+            status = options.command(options)
+        sys.stdout.flush()
+        return status
     except PcodecError as error:
         print(_line(error), file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, a folder that must not be written to
         print(_line(f"{error.filename}: {error.strerror}" if error.filename else error), file=sys.stderr)
         return 1
@@ -50,13 +59,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     encode = commands.add_parser("encode", help="speech to a .plpc file, 1.6 kb/s")
-    encode.add_argument("input", help=AUDIO_IN)
-    encode.add_argument("output", help=".plpc file, or - for standard output")
+    encode.add_argument("input", help=AUDIO_IN + "; or a folder")
+    encode.add_argument("output", help=".plpc file, or - for standard output; or a folder")
+    encode.add_argument("--rate", type=_number, default=16000, help="of --raw samples, Hz; default 16000")
     encode.set_defaults(command=_encode)
 
     decode = commands.add_parser("decode", help="a .plpc file to speech")
-    decode.add_argument("input", help=".plpc file, or - for standard input")
-    decode.add_argument("output", help=AUDIO_OUT)
+    decode.add_argument("input", help=".plpc file, or - for standard input; or a folder")
+    decode.add_argument("output", help=AUDIO_OUT + "; or a folder")
+    decode.add_argument("--rate", type=_number, default=16000, help="of the audio that is written, Hz; default 16000")
+    decode.add_argument("--loss", type=_share, default=0.0, metavar="PERCENT", help="of packets lost, and concealed")
+    decode.add_argument("--burst", type=float, default=1.0, help="packets that are lost in a row, on average")
     decode.set_defaults(command=_decode)
 
     roundtrip = commands.add_parser("roundtrip", help="speech to .plpc and back, with rate, group and speed")
@@ -64,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     roundtrip.add_argument("output", help=AUDIO_OUT)
     roundtrip.set_defaults(command=_roundtrip)
 
+    for each in (encode, decode):
+        each.add_argument("--raw", choices=PCM, help="samples of one channel without a header, not audio files")
+        each.add_argument("--stream", action="store_true", help="live, from - to -: packets go out as sound comes in")
+        each.add_argument("--jobs", type=_number, default=1, help="files of a folder that are done at once; default 1")
     for each in (encode, decode, roundtrip):
         default = "the shipped one that fits" if each is decode else "personalized"
         each.add_argument("--codec", help=f"general, personalized or a folder of decoders; default {default}")
@@ -74,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
             "--group", type=_group, help="0, 1 ..., or unknown for the general decoder; default: estimated"
         )
     for each in (decode, roundtrip):
-        each.add_argument("--seed", type=_seed, default=1, help="of the drawn excitation; default 1")
+        each.add_argument("--seed", type=_number, default=1, help="of the drawn excitation; default 1")
         each.add_argument("--adapter", type=Path, help="of pcodec personalize, for the same decoder")
 
     reproduce = commands.add_parser("reproduce", help="every notebook of the paper's chain, in order")
@@ -99,13 +116,14 @@ def _parser() -> argparse.ArgumentParser:
     download.set_defaults(command=_download)
 
     features = commands.add_parser("features", help="LPCNet features of an audio file, as npz")
-    features.add_argument("input", type=Path, help="any audio file: WAV, FLAC, OGG ...")
+    features.add_argument("input", help=AUDIO_IN)
     features.add_argument("output", type=Path, help="features (frames, 20), columns, lpc, lags, correlation, samples")
     features.add_argument("--clean", action="store_true", help="the pitch search as meant, not as in the reference")
     features.set_defaults(command=_features)
 
     info = commands.add_parser("info", help="what a .plpc file holds: length, codebooks, groups, rate")
-    info.add_argument("file", type=Path)
+    info.add_argument("file", help=".plpc file, or - for standard input")
+    info.add_argument("--json", action="store_true", help="for programs: numbers in s, b/s and bytes")
     info.set_defaults(command=_info)
 
     personalize = commands.add_parser("personalize", help="adapt a decoder to one speaker, from a minute of speech")
@@ -115,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     personalize.add_argument("--codebooks", type=Path, help="default: codebooks.npz beside the decoder")
     personalize.add_argument("--updates", type=int, default=600)
     personalize.add_argument("--rank", type=int, default=8, help="of the updates of matrices; the file grows with it")
-    personalize.add_argument("--seed", type=_seed, default=1)
+    personalize.add_argument("--seed", type=_number, default=1)
     personalize.set_defaults(command=_personalize)
 
     bench = commands.add_parser("bench", help="speed of encoder and synthesis (one core) and of training (all)")
@@ -138,20 +156,72 @@ def _compiling_is_told(command):
 
 
 def _encode(options) -> int:
-    from pcodec.codecs import files
+    from pcodec.codecs import files, pipes
+    from pcodec.speech.decoders import Raw
 
-    files.encode(_codec(options, "personalized"), options.input, options.output, options.group)
+    raw = Raw(options.raw, options.rate) if options.raw else None
+    if options.rate != 16000 and not raw:
+        raise PcodecError("--rate is that of --raw samples; an audio file says its own")
+    if options.stream:
+        with _live(options) as (source, target):
+            pipes.send(_codec(options, "personalized"), source, target, raw)
+        return 0
+    if Path(options.input).is_dir():
+        return _folder("encode", options, group=options.group, raw=raw)
+    files.encode(_codec(options, "personalized"), options.input, options.output, options.group, raw)
     return 0
 
 
 def _decode(options) -> int:
-    from pcodec.codecs import files
+    from pcodec.codecs import files, pipes
+    from pcodec.codecs.parametric import Codec
+    from pcodec.speech.decoders import Raw
 
     if not options.codec and (options.units or options.groups):
         raise PcodecError("--units and --groups choose among the decoders of a folder: give it with --codec")
-    coder = _codec(options) if options.codec else None
-    files.decode(options.input, options.output, coder, options.adapter, options.seed)
+    if options.stream:
+        if options.rate != 16000 or options.loss or options.adapter:
+            raise PcodecError("--stream goes without --rate, --loss and --adapter")
+        with _live(options) as (source, target):
+            raw = Raw(options.raw, options.rate) if options.raw else None
+            make = Codec.of if not options.codec else lambda stream: _codec(options)
+            pipes.receive(source, target, make, raw, options.seed)
+        return 0
+    values = {name: getattr(options, name) for name in ("adapter", "seed", "rate", "loss", "burst")}
+    values["raw"] = options.raw or ""
+    if Path(options.input).is_dir():
+        return _folder("decode", options, **values)
+    files.decode(options.input, options.output, _codec(options) if options.codec else None, **values)
     return 0
+
+
+@contextlib.contextmanager
+def _live(options):
+    """Standard input and output, as bytes that nothing keeps back."""
+    if (options.input, options.output) != ("-", "-"):
+        raise PcodecError("--stream goes from standard input to standard output: - -")
+    with open(0, "rb", buffering=0, closefd=False) as source, open(1, "wb", buffering=0, closefd=False) as target:
+        yield source, target
+
+
+def _folder(action, options, **values) -> int:
+    """All files of a folder, with a table of what became of them; 1 if one failed."""
+    from pcodec.codecs import folders
+
+    if "-" in (options.input, options.output) or options.jobs < 1:
+        raise PcodecError("a folder goes to a folder, with 1 job or more")
+    given = options.codec or ("personalized" if action == "encode" else None)
+    make = functools.partial(_loaded, given, options.units, options.groups)
+    done = folders.run(action, Path(options.input), Path(options.output), make, options.jobs, **values)
+    for line in folders.told(done):
+        print(line)
+    return int(any(each.state == "failed" for each in done))
+
+
+def _loaded(name, units, groups):
+    from pcodec.codecs.parametric import Codec
+
+    return Codec.load(name, units, groups) if name else None
 
 
 def _roundtrip(options) -> int:
@@ -166,9 +236,7 @@ def _roundtrip(options) -> int:
 
 
 def _codec(options, default=None):
-    from pcodec.codecs.parametric import Codec
-
-    return Codec.load(options.codec or default, options.units, options.groups)
+    return _loaded(options.codec or default, options.units, options.groups)
 
 
 def _group(text: str) -> int:
@@ -180,11 +248,22 @@ def _group(text: str) -> int:
     return UNKNOWN if text == "unknown" else int(text)
 
 
-def _seed(text: str) -> int:
-    """Argument of --seed."""
+def _number(text: str) -> int:
+    """Argument of --seed, --rate and --jobs."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    """Argument of --loss."""
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"a loss is 0 to under 100 per cent, got {text!r}")
+    return share
 
 
 def _reproduce(options) -> int:
@@ -216,8 +295,10 @@ def _download(options) -> int:
 
 def _features(options) -> int:
     from pcodec import features
+    from pcodec.codecs import files
 
-    frames, seconds = features.export(options.input, options.output, options.clean)
+    with files.taken(options.input, ".wav") as path:
+        frames, seconds = features.export(path, options.output, options.clean)
     print(f"{options.output}: {frames} frames of 10 ms from {seconds:.2f} s")
     return 0
 
@@ -225,8 +306,13 @@ def _features(options) -> int:
 def _info(options) -> int:
     from pcodec.bitstream.codebooks import Codebooks
     from pcodec.bitstream.container import Stream
+    from pcodec.codecs import files
 
-    stream = Stream.read(options.file)
+    with files.taken(options.file, ".plpc") as path:
+        stream = Stream.read(path)
+    if options.json:
+        print(json.dumps(stream.numbers()))
+        return 0
     known = " (shipped with pcodec)" if stream.codebooks == Codebooks.shipped().identity else ""
     for name, value in stream.info().items():
         print(f"{name:<10} {value}{known if name == 'codebooks' else ''}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import os
 import re
 import subprocess
@@ -144,6 +145,54 @@ def test_info_reports_length_rate_and_groups(tmp_path, speech, capsys):
     assert lines["overhead"] == "192 bits of header, 16 bits of group updates, 5.99 %"
     assert lines["file"] == f"{24 + 51 * 8 + 2} bytes, 1702 b/s in all"
     assert (tmp_path / "a.plpc").stat().st_size == 434
+
+
+def test_info_for_programs_and_from_a_pipe(tmp_path, speech):
+    stream = Stream.encode(speech[:32000], Codebooks.shipped(), 4, 2)
+    command = [sys.executable, "-m", "pcodec", "info", "--json", "-"]
+    done = subprocess.run(command, input=stream.to_bytes(), capture_output=True, check=True)
+    told = json.loads(done.stdout)
+    assert (told["samples"], told["seconds"], told["groups"], told["group"]) == (32000, 2.0, 4, [2])
+    assert told["bytes"] == len(stream.to_bytes()) and told["codebooks"] == Codebooks.shipped().identity
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path, speech):
+    (tmp_path / "a.plpc").write_bytes(Stream.encode(speech[:6400], Codebooks.shipped()).to_bytes())
+    code = f"from pcodec import cli; import sys; sys.exit(cli.main(['info', {str(tmp_path / 'a.plpc')!r}]))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 141
+
+
+def test_raw_samples_are_the_file_s(tmp_path, speech):
+    audio.write(tmp_path / "a.wav", speech[:16000])
+    (tmp_path / "a.raw").write_bytes(soundfile.read(tmp_path / "a.wav", dtype="int16")[0].tobytes())
+    raw = ["--raw", "s16le"]
+    assert cli.main(["encode", str(tmp_path / "a.wav"), str(tmp_path / "a.plpc")]) == 0
+    assert cli.main(["encode", *raw, str(tmp_path / "a.raw"), str(tmp_path / "b.plpc")]) == 0
+    assert (tmp_path / "a.plpc").read_bytes() == (tmp_path / "b.plpc").read_bytes()
+    assert cli.main(["decode", str(tmp_path / "a.plpc"), str(tmp_path / "c.wav")]) == 0
+    assert cli.main(["decode", *raw, str(tmp_path / "a.plpc"), str(tmp_path / "c.raw")]) == 0
+    samples, rate = soundfile.read(tmp_path / "c.wav", dtype="int16")
+    assert rate == 16000 and np.array_equal(samples, np.fromfile(tmp_path / "c.raw", "<i2"))
+    assert cli.main(["decode", "--rate", "48000", str(tmp_path / "a.plpc"), str(tmp_path / "d.wav")]) == 0
+    upsampled, rate = soundfile.read(tmp_path / "d.wav")
+    assert rate == 48000 and len(upsampled) == 48000
+    assert np.abs(upsampled[::3] - samples / 32768)[200:-200].max() < 0.02
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["encode", "--rate", "8000", "a.wav", "b.plpc"], "--rate is that of --raw samples"),
+    (["encode", "--raw", "s16le", "--rate", "2147483647", "a.wav", "b.plpc"], "a rate of 2147483647 Hz"),
+    (["encode", "--stream", "a.wav", "-"], "--stream goes from standard input to standard output"),
+    (["decode", "--stream", "--loss", "10", "-", "-"], "--stream goes without --rate, --loss and --adapter"),
+    (["decode", "--rate", "1", "a.wav", "b.wav"], "a rate of 1 Hz"),
+])  # fmt: skip
+def test_options_that_do_not_go_together(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.wav").write_bytes(bytes(100))
+    assert cli.main(arguments) == 1
+    assert message in capsys.readouterr().err and not (tmp_path / "b.plpc").exists()
 
 
 def test_info_refuses_in_one_line(tmp_path, capsys):

@@ -8,7 +8,7 @@ Conventions: a packet is eight bytes for 40 ms. A .plpc file is big-endian:
 | bytes | what |
 | --- | --- |
 | 4 | "PLPC" |
-| 1 | version, 1 |
+| 1 | version, 1; 2 is the form for live pipes, `pcodec.bitstream.live` |
 | 1 | number of groups, 1 to 15; 1 means one decoder for everybody |
 | 1 | index of the first group, from 0; 15: not known, the decoder for everybody |
 | 1 | update interval in packets; 0: the group never changes |
@@ -24,6 +24,7 @@ are sent once. Notebook 03_bitstream.
 Contents: `Stream`.
 """
 
+import io
 import re
 import struct
 import zlib
@@ -33,7 +34,7 @@ from pathlib import Path
 import numpy as np
 
 from pcodec import PcodecError, features, paths
-from pcodec.bitstream import quantizer
+from pcodec.bitstream import live, quantizer
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.packets import PACKET_BYTES, pack, packets_of, unpack
 from pcodec.features.analysis import PACKET_SAMPLES
@@ -59,6 +60,7 @@ class Stream:
     groups: int = 1  # C; 1 means one decoder for everybody
     group: tuple[int, ...] = (0,)  # index of the first group, then of every update; UNKNOWN: the decoder for everybody
     interval: int = 0  # packets from update to update; 0: the group never changes
+    live: bool = False  # read from a live stream, which is some bytes longer
 
     def __post_init__(self):
         if not 0 <= self.samples <= MOST_SAMPLES:
@@ -123,7 +125,7 @@ class Stream:
 
     def info(self) -> dict[str, str]:
         """What `pcodec info` prints: names and texts. Rates are bits per second of the time that the packets last."""
-        header, updates = 8 * HEADER_BYTES, 8 * (len(self.group) - 1)
+        header, updates = 8 * (HEADER_BYTES + self.live * live.MORE_BYTES), 8 * (len(self.group) - 1)
         total = header + updates + 8 * self.packets.size
         share = 100 * (header + updates) / total
         step = self.interval * PACKET_SAMPLES / audio.RATE
@@ -142,6 +144,17 @@ class Stream:
             "file": f"{total // 8} bytes, {total / self.sent:.0f} b/s in all",
         }
 
+    def numbers(self) -> dict:
+        """What `pcodec info --json` prints: s, samples, b/s, bytes."""
+        updates = 8 * (len(self.group) - 1)
+        return {
+            "seconds": self.seconds, "samples": self.samples, "rate_hz": audio.RATE, "packets": len(self.packets),
+            "codebooks": self.codebooks, "groups": self.groups, "update_interval_packets": self.interval,
+            "group": [None if index == UNKNOWN else index for index in self.group],
+            "packets_bps": self.payload_rate, "updates_bps": updates / self.sent,
+            "bytes": HEADER_BYTES + self.live * live.MORE_BYTES + len(self.group) - 1 + self.packets.size,
+        }  # fmt: skip
+
     def to_bytes(self) -> bytes:
         """The .plpc file."""
         header = HEADER.pack(
@@ -151,14 +164,16 @@ class Stream:
         step = self.interval or len(self.packets)
         for update, start in enumerate(range(0, len(self.packets), step)):
             if update:
-                parts.append(bytes([_group_byte(self.group[update])]))
+                parts.append(bytes([live.group_byte(self.group[update])]))
             parts.append(self.packets[start : start + step].tobytes())
         return b"".join(parts)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Stream":
         """Read a .plpc file; raises `PcodecError` for damage that can be seen: all of the header, any wrong length."""
-        expected = _length(data[:HEADER_BYTES])
+        expected, version = _length(data[:HEADER_BYTES])
+        if version == live.VERSION:
+            return cls._from_live(data)
         if len(data) != expected:
             kind = "truncated" if len(data) < expected else "too long"
             raise PcodecError(f"{kind}: {len(data)} of {expected} bytes")
@@ -168,12 +183,35 @@ class Stream:
         updates = cls.updates(count, interval)
         step = PACKET_BYTES * interval
         at = step * np.arange(1, updates + 1) + np.arange(updates)  # where the group bytes are
-        indices = body[at] >> 4
-        for byte, index in zip(body[at], indices, strict=True):
-            if byte != _group_byte(int(index)):
-                raise PcodecError(f"damaged: {byte:#04x} is no group index")
+        indices = [live.group_of(int(byte)) for byte in body[at]]
         packets = np.delete(body, at).reshape(-1, PACKET_BYTES)
-        return cls(packets, samples, identity.hex(), groups, (group, *map(int, indices)), interval)
+        return cls(packets, samples, identity.hex(), groups, (group, *indices), interval)
+
+    @classmethod
+    def _from_live(cls, data):
+        """A live stream that was saved."""
+        file = io.BytesIO(data[HEADER_BYTES:])
+        reader = live.Reader(file.read)
+        units = list(reader)
+        if rest := file.read():
+            raise PcodecError(f"too long: {len(rest)} bytes after its end")
+        _, _, groups, _, _, _, identity = HEADER.unpack_from(data)
+        packets = np.concatenate([packet for packet, _ in units])
+        return cls(packets, reader.samples, identity.hex(), groups, tuple(group for _, group in units), 1, True)
+
+    @classmethod
+    def begin_live(cls, codebooks: str, groups: int) -> bytes:
+        """The header of a live stream."""
+        header = HEADER.pack(MAGIC, live.VERSION, groups, UNKNOWN, 1, 0, bytes.fromhex(codebooks))
+        return header + CHECKSUM.pack(zlib.crc32(header))
+
+    @classmethod
+    def live_header(cls, header: bytes) -> tuple[str, int]:
+        """Identity of the codebooks, and number of groups, of a live stream; raises `PcodecError` if it is none."""
+        if _length(header)[1] != live.VERSION:
+            raise PcodecError("a file of known length, not a live stream: decode it without --stream")
+        _, _, groups, _, _, _, identity = HEADER.unpack_from(header)
+        return identity.hex(), groups
 
     def write(self, path: str | Path) -> None:
         """Write the .plpc file; it appears when it is whole."""
@@ -186,19 +224,17 @@ class Stream:
         try:
             with open(path, "rb") as file:
                 header = file.read(HEADER_BYTES)
-                return cls.from_bytes(header + file.read(_length(header) - HEADER_BYTES + 1))
+                length, version = _length(header)
+                rest = file.read() if version == live.VERSION else file.read(length - HEADER_BYTES + 1)
+                return cls.from_bytes(header + rest)
         except OSError as error:
             raise PcodecError(f"{path}: {error.strerror}") from None
         except PcodecError as error:
             raise PcodecError(f"{path}: {error}") from None
 
 
-def _group_byte(index: int) -> int:
-    return index << 4 | 15 - index
-
-
-def _length(header: bytes) -> int:
-    """Bytes of the file that a header announces, once it is sure to be one."""
+def _length(header: bytes) -> tuple[int, int]:
+    """Bytes of the file that a header announces, once it is sure to be one, and its version."""
     if not header:
         raise PcodecError("empty file")
     if header[: len(MAGIC)] != MAGIC[: len(header)]:
@@ -206,9 +242,9 @@ def _length(header: bytes) -> int:
     if len(header) < HEADER_BYTES:
         raise PcodecError(f"truncated: {len(header)} bytes, the header has {HEADER_BYTES}")
     _, version, _, _, interval, samples, _ = HEADER.unpack_from(header)
-    if version != VERSION:
-        raise PcodecError(f"version {version}; this program reads version {VERSION}")
+    if version not in (VERSION, live.VERSION):
+        raise PcodecError(f"version {version}; this program reads versions {VERSION} and {live.VERSION}")
     if CHECKSUM.unpack_from(header, HEADER.size)[0] != zlib.crc32(header[: HEADER.size]):
         raise PcodecError("damaged header: its checksum does not fit")
     count = packets_of(samples)
-    return HEADER_BYTES + PACKET_BYTES * count + Stream.updates(count, interval)
+    return HEADER_BYTES + PACKET_BYTES * count + Stream.updates(count, interval), version

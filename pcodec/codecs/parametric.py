@@ -8,7 +8,7 @@ each group, lpcnet-<units>-C<C>-g<group>.safetensors, and one for everybody, lpc
 none, lpcnet-<units>-general, which also decodes while the group is not known; files named as by version 0.1 are found
 too. A packet is 40 ms, 640 samples at 16 kHz. Notebook 08_synthesis.
 
-Contents: `Codec`, `Encoder`, `Decoder`, `SHIPPED`.
+Contents: `Codec`, `Encoder`, `Decoder`, `without_offset`, `SHIPPED`.
 """
 
 import functools
@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import scipy.signal
 
-from pcodec import PcodecError, features, paths
+from pcodec import PcodecError, features, note, paths
 from pcodec.bitstream import quantizer
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.container import Stream
@@ -34,6 +35,7 @@ from pcodec.speech import audio
 
 SHIPPED = {"general": (384, 1), "personalized": (256, 2)}  # name: units of GRU_A, C
 LISTEN = 60 * audio.RATE  # samples from its start that decide the group of a signal
+OFFSET = 0.02  # mean of a signal, from which on it is removed
 AT_ONCE = 25  # packets decoded at a time: bounds the memory
 SILENCE = -12.4  # c0 under which a frame is digital silence, sent as -12.5; a bit that flips now and then has -12.25
 FADE = 20  # lost frames, 200 ms, until nothing is left
@@ -105,13 +107,14 @@ class Codec:
     def encode(self, samples: np.ndarray, rate: int = audio.RATE, group: int | None = None) -> bytes:
         """Signal (samples,) or (samples, channels) in [-1, 1] at `rate` Hz -> a .plpc file's bytes.
 
-        `group` forces one; `UNKNOWN` is the decoder for everybody.
+        Channels are averaged; where they cancel, the first one counts. `group` forces one; `UNKNOWN` is the decoder for
+        everybody.
         """
         samples = np.asarray(samples)
         if samples.ndim == 2 and samples.shape[1] <= samples.shape[0] and np.issubdtype(samples.dtype, np.floating):
-            samples = samples.mean(axis=1)
+            samples, _ = audio.mono(samples)
         samples = audio.checked(samples)
-        if rate != int(rate) or rate <= 0:
+        if not isinstance(rate, int | float | np.number) or rate != int(rate) or rate <= 0:
             raise PcodecError(f"a rate is a positive whole number of Hz, got {rate}")
         if rate != audio.RATE and len(samples):
             samples = audio.resample(samples, int(rate))
@@ -119,10 +122,10 @@ class Codec:
 
     def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
-        blocks, heard = iter(blocks), []
         if group is not None:
             self._check_group(group)
-        else:
+        blocks, heard = without_offset(blocks), []
+        if group is None:
             while sum(map(len, heard)) < LISTEN and (block := next(blocks, None)) is not None:
                 heard.append(block)
             group = self.group_of(np.concatenate([np.zeros(0, np.float32), *heard]))
@@ -138,19 +141,31 @@ class Codec:
         return self.groups.assign(samples[:LISTEN]).group if self.groups else 0
 
     def decode(self, data: bytes, seed: int = 1) -> tuple[np.ndarray, int]:
-        """A .plpc file's bytes -> samples in [-1, 1], as many as were encoded, and their rate, 16000."""
+        """A .plpc file's bytes -> samples in [-1, 1], as many as were encoded, and their rate, 16000.
+
+        `seed`, from 0, is that of the drawn excitation.
+        """
         blocks = self.decode_blocks(Stream.from_bytes(data), seed)
         return np.concatenate([np.zeros(0, np.float32), *blocks]), audio.RATE
 
-    def decode_blocks(self, stream: Stream, seed: int = 1) -> Iterator[np.ndarray]:
-        """As `decode`, about a second at a time."""
+    def decode_blocks(self, stream: Stream, seed: int = 1, lost: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """As `decode`, about a second at a time; packets that are `lost` (P,) bool are concealed."""
         self.check(stream)
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise PcodecError(f"a seed is a whole number from 0, got {seed}")
+        lost = np.zeros(len(stream.packets), bool) if lost is None else lost
         loud = headroom(stream.features(self.codebooks))
         decoder, group = Decoder(self, seed, loud), stream.group_of_packets * (self.C > 1)
-        cuts = {*range(AT_ONCE, len(group), AT_ONCE), *(np.flatnonzero(np.diff(group)) + 1)}
+        changes = np.flatnonzero(np.diff(group) | np.diff(lost)) + 1
+        cuts = sorted({*range(AT_ONCE, len(group), AT_ONCE), *changes})
         made = -DELAY
-        for begin, end in itertools.pairwise([0, *sorted(cuts), len(group), None]):
-            block = decoder.finish() if end is None else decoder.push(stream.packets[begin:end], int(group[begin]))
+        for begin, end in itertools.pairwise([0, *cuts, len(group), None]):
+            if end is None:
+                block = decoder.finish()
+            elif lost[begin]:
+                block = decoder.conceal(end - begin)
+            else:
+                block = decoder.push(stream.packets[begin:end], int(group[begin]))
             yield block[max(0, -made) : max(0, stream.samples - made)]
             made += len(block)
 
@@ -176,6 +191,28 @@ class Codec:
                 f"{file}: trained with codebooks {provenance.get('codebooks')}, not {self.codebooks.identity}"
             )
         return Synthesizer(arrays)
+
+
+def without_offset(blocks: Iterable[np.ndarray], least: float = OFFSET) -> Iterator[np.ndarray]:
+    """The pieces of a signal, high-passed if the mean of the first one is over `least`.
+
+    A constant offset, of a cheap sound card, is energy in the lowest band, from which a decoder bursts. Other signals
+    are left as they are, bit by bit.
+    """
+    blocks = iter(blocks)
+    first = next(blocks, None)
+    if first is None:
+        return
+    offset = first.mean(dtype=np.float64) if len(first) else 0.0
+    if abs(offset) < least:
+        yield from itertools.chain([first], blocks)
+        return
+    if abs(offset) >= OFFSET:
+        note(f"a constant offset of {offset:.2f} is removed")
+    state = scipy.signal.lfilter_zi(*audio.HIGH_PASS) * offset
+    for block in itertools.chain([first], blocks):
+        filtered, state = scipy.signal.lfilter(*audio.HIGH_PASS, block, zi=state)
+        yield filtered.astype(np.float32)
 
 
 def _first(folder, *names):

@@ -38,8 +38,9 @@ class Adapted(torch.nn.Module):
 
     def __init__(self, base: LPCNet, rank: int = RANK, seed: int = 1):
         super().__init__()
-        if rank < 1:
-            raise PcodecError(f"the rank of an adapter must be at least 1, got {rank}")
+        largest = max(min(len(value), value[0].numel()) for value in base.parameters())
+        if not 1 <= rank < largest:
+            raise PcodecError(f"the rank of an adapter is 1 to {largest - 1}, below that of the matrices, got {rank}")
         self.base, self.config, self.rank = copy.deepcopy(base).requires_grad_(False), base.config, rank
         generator = torch.Generator().manual_seed(seed)
         parts = {}

@@ -33,7 +33,6 @@ from pcodec.lpcnet.config import CONTEXT
 from pcodec.speech import audio
 from pcodec.speech.audio import MULAW_TABLE, MULAW_ZERO, mulaw_encode
 
-HIGH_PASS = ([1.0, -2.0, 1.0], [1.0, -1.99599, 0.99600])
 VERSION = 1  # raise it when `prepare` changes: prepared examples are kept by content and version
 KEPT_DRAWS, KEPT_HOURS = 4, 2.0  # of which preparations are kept: 0.25 GB an hour and draw
 NOISE_LAW = 10.0  # standard deviation of the excitation noise is 10 u^2 mu-law steps, u uniform
@@ -47,7 +46,7 @@ def prepare(samples: np.ndarray, codebooks: Codebooks | None, rng: np.random.Gen
     there. Without codebooks the features stay unquantized. F may be 0 when all is silence.
     """
     x = drop_silence(samples.astype(np.float64) * audio.SCALE)
-    x = scipy.signal.lfilter(*HIGH_PASS, x)
+    x = scipy.signal.lfilter(*audio.HIGH_PASS, x)
     gain, response, sigma = draw_conditions(rng)
     if augment:
         x = gain * scipy.signal.lfilter(*response, x)

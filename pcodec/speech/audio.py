@@ -5,13 +5,13 @@ Task: whatever the file's format, rate or channels, the rest of the project sees
 Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
 are meant. Mu-law codes are 0..255, code 128 is zero.
 
-Contents: `read`, `blocks`, `mono`, `content`, `write`, `writing`, `probe`, `check_suffix`, `checked`, `resample`,
-`preemphasis`, `lowpass_anchor`, `mulaw_encode`, `mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
+Contents: `read`, `blocks`, `live`, `mono`, `content`, `write`, `writing`, `probe`, `check_suffix`, `checked`,
+`resample`, `resampled`, `preemphasis`, `lowpass_anchor`, `mulaw_encode`, `mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
 """
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,18 +20,20 @@ import numpy as np
 import soundfile
 
 from pcodec import PcodecError, note, paths
-from pcodec.speech import SUFFIXES
-from pcodec.speech.decoders import check_rate, reading
+from pcodec.speech import SUFFIXES, decoders
+from pcodec.speech.decoders import Raw, check_rate, reading
 
 RATE = 16000  # Hz
 SCALE = 32768.0  # int16 steps in 1.0
 PREEMPHASIS = 0.85  # 1 - 0.85 z^-1 (specification section 1)
+HIGH_PASS = ([1.0, -2.0, 1.0], [1.0, -1.99599, 0.99600])  # of LPCNet's training, at 16 kHz
 SINC_WIDTH = 32  # zero crossings on either side of the resampling filter
 ANCHOR_EDGE = 450.0  # Hz between pass and stop band of an anchor
 LARGEST_FILTER = 10_000_000  # coefficients
 LOUDEST = 30.0  # times full scale
 LARGEST_BLOCK = 2**23  # values that are read at a time
 CANCELLED = 1000  # times less power in the mean of the channels than in themselves, 30 dB
+LIVE = 0.04  # s that are read at a time from a pipe
 TOLERATED = 0.1  # s that an announced length may be off without a word: encoders pad
 
 
@@ -44,15 +46,20 @@ def read(path: str | Path) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.float32), *blocks(path)])
 
 
-def blocks(path: str | Path, seconds: float = 10.0) -> Iterator[np.ndarray]:
-    """What `read` returns in pieces of about so many seconds, for files of hours.
+def blocks(path: str | Path, seconds: float = 10.0, raw: Raw | None = None) -> Iterator[np.ndarray]:
+    """What `read` returns in pieces of about so many seconds, for files of hours; `raw` of samples without a header.
 
     A file is read to the end of what can be decoded; where that is not what it announces, a line on standard error says
     so.
     """
-    with reading(path) as file:
-        pieces = _mono_pieces(path, file, seconds)
-        yield from pieces if file.rate == RATE else _resampled(pieces, file.rate)
+    with reading(path, raw) as file:
+        yield from _at(_mono_pieces(path, file, seconds), file.rate)
+
+
+def live(file, raw: Raw | None = None) -> Iterator[np.ndarray]:
+    """Samples at 16 kHz from an unbuffered pipe, as they come."""
+    with decoders.live(file, raw) as source:
+        yield from _at(_mono_pieces("standard input", source, LIVE), source.rate)
 
 
 def content(path: str | Path) -> bytes:
@@ -63,9 +70,9 @@ def content(path: str | Path) -> bytes:
         raise PcodecError(f"{path}: no such file") from None
 
 
-def probe(path: str | Path) -> float:
+def probe(path: str | Path, raw: Raw | None = None) -> float:
     """Duration in seconds, found without decoding the file; raises `PcodecError` as `read` does."""
-    with reading(path) as file:
+    with reading(path, raw) as file:
         return file.length() / file.rate
 
 
@@ -86,15 +93,22 @@ def write(path: str | Path, samples: np.ndarray) -> None:
 
 
 @contextmanager
-def writing(path: str | Path):
-    """As `write`, piece by piece: gives a function to call with samples. The file appears when the block ends well."""
+def writing(path: str | Path, rate: int = RATE, raw: str = ""):
+    """As `write`, piece by piece: gives a function to call with samples at `rate`; `raw` (of `PCM`) writes no header.
+
+    The file appears when the block ends well.
+    """
+    if raw:
+        with paths.replacing(Path(path)) as temporary, open(temporary, "wb") as file:
+            yield lambda samples: file.write(Raw(raw, rate).bytes(samples))
+        return
     check_suffix(path)
 
     def append(samples):
         pcm = np.floor(np.asarray(samples, dtype=np.float64) * SCALE + 0.5)
         file.write(np.clip(pcm, -32768, 32767).astype(np.int16))
 
-    with paths.replacing(Path(path)) as temporary, soundfile.SoundFile(temporary, "w", RATE, 1) as file:
+    with paths.replacing(Path(path)) as temporary, soundfile.SoundFile(temporary, "w", rate, 1) as file:
         yield append
 
 
@@ -121,23 +135,22 @@ def checked(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
-def resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    """(samples,) at `rate` Hz -> 16 kHz, with torchaudio's windowed sinc.
+def resample(samples: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
+    """(samples,) at `rate` Hz -> `to` Hz, with torchaudio's windowed sinc.
 
     Its filters would need gigabytes for rates like 47,999 Hz; those go through SciPy's polyphase filter.
     """
-    check_rate(rate)
-    common = math.gcd(rate, RATE)
-    if rate // common * (RATE // common) > LARGEST_FILTER:
+    for each in (rate, to):
+        check_rate(each)
+    common = math.gcd(rate, to)
+    if rate // common * (to // common) > LARGEST_FILTER:
         import scipy.signal
 
-        return scipy.signal.resample_poly(samples, RATE // common, rate // common).astype(np.float32)
+        return scipy.signal.resample_poly(samples, to // common, rate // common).astype(np.float32)
     from pcodec.compute.backend import torch, torchaudio
 
     signal = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
-    return torchaudio.functional.resample(
-        signal, rate // common, RATE // common, lowpass_filter_width=SINC_WIDTH
-    ).numpy()
+    return torchaudio.functional.resample(signal, rate // common, to // common, lowpass_filter_width=SINC_WIDTH).numpy()
 
 
 def preemphasis(samples: np.ndarray, previous: float = 0.0) -> np.ndarray:
@@ -197,10 +210,14 @@ def _mono_pieces(path, file, seconds):
         note(f"{path}: announces {announced / file.rate:.2f} s and holds {got / file.rate:.2f} s, which are read")
 
 
-def _resampled(pieces, rate):
+def _at(pieces, rate):
+    return pieces if rate == RATE else resampled(pieces, rate)
+
+
+def resampled(pieces: Iterable[np.ndarray], rate: int, to: int = RATE) -> Iterator[np.ndarray]:
     """`resample` of a whole signal, piece by piece: every piece is filtered with what lies on either side of it."""
-    step = rate // math.gcd(rate, RATE)  # input samples after which both grids meet again
-    new = RATE * step // rate
+    step = rate // math.gcd(rate, to)  # input samples after which both grids meet again
+    new = to * step // rate
     margin = step * (1 + math.ceil(1.02 * SINC_WIDTH / min(step, new)))
     heard, before = np.zeros(0, np.float32), 0  # the latter: how much of it has been used
     for piece in itertools.chain(pieces, [None]):
@@ -210,7 +227,7 @@ def _resampled(pieces, rate):
         if piece is not None:
             ready = (ready - margin) // step * step
         if ready > 0:
-            out = resample(heard, rate)[before // step * new :]
+            out = resample(heard, rate, to)[before // step * new :]
             yield out if piece is None else out[: ready // step * new]
             kept = min(before + ready, margin)
             heard, before = heard[before + ready - kept :], kept

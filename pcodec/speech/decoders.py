@@ -6,7 +6,7 @@ not know (AAC, WebM, WMA ...), FFmpeg decodes, through PyAV.
 
 Conventions: samples are (samples, channels) float32 in [-1, 1] at the file's own rate.
 
-Contents: `reading`, `check_rate`, `FORMATS`, `RATES`.
+Contents: `reading`, `live`, `Raw`, `check_rate`, `FORMATS`, `RATES`.
 """
 
 import itertools
@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -29,6 +30,30 @@ OGG_PAGE = 65_307  # bytes, the longest
 NO_LENGTH = 2**48  # samples, from which on a header announces none
 OPEN = (0, 0xFFFFFFFF)  # bytes of samples that a WAV file from a pipe announces
 MOST_DAMAGED = 1000  # packets that cannot be decoded, after which a file is given up
+LIVE_BYTES = 1024  # that are read at a time from a live pipe: 32 ms of 16-bit samples at 16 kHz
+PCM = {"u8": "u1", "s16le": "<i2", "s16be": ">i2", "s32le": "<i4", "f32le": "<f4"}  # as FFmpeg calls them
+
+
+class Raw(NamedTuple):
+    """Samples without a header, of one channel."""
+
+    form: str  # a key of `PCM`
+    rate: int  # Hz
+
+    def floats(self, data: bytes) -> np.ndarray:
+        """Bytes -> (samples,) float32 in [-1, 1]; a last sample that is not whole is left out."""
+        dtype = np.dtype(PCM[self.form])
+        values = np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
+        return _scaled(values)
+
+    def bytes(self, samples: np.ndarray) -> bytes:
+        """(samples,) in [-1, 1] -> bytes, rounded and clipped."""
+        dtype = np.dtype(PCM[self.form])
+        if dtype.kind == "f":
+            return samples.astype(dtype).tobytes()
+        steps = 2.0 ** (8 * dtype.itemsize - 1)
+        values = np.clip(np.floor(np.asarray(samples, float) * steps + 0.5), -steps, steps - 1)
+        return (values + (steps if dtype.kind == "u" else 0)).astype(dtype).tobytes()
 
 
 def check_rate(rate: int, where: str = "") -> None:
@@ -38,12 +63,17 @@ def check_rate(rate: int, where: str = "") -> None:
 
 
 @contextmanager
-def reading(path: str | Path):
-    """An open audio file (`_Sound` or `_Stream`), whose every failure is a `PcodecError` that names it."""
+def reading(path: str | Path, raw: Raw | None = None):
+    """An open audio file (`_Sound`, `_Stream` or `_Samples`), whose every failure is a `PcodecError` that names it."""
     if not Path(path).is_file():
         raise PcodecError(f"{path}: {'is not a file' if Path(path).exists() else 'no such file'}")
     if Path(path).stat().st_size == 0:
         raise PcodecError(f"{path}: zero-length file")
+    if raw:
+        check_rate(raw.rate, f"{path}: ")
+        with open(path, "rb") as opened:
+            yield _Samples(opened, raw)
+        return
     if Path(path).suffix.lower() == ".raw":  # soundfile would ask for its rate
         raise PcodecError(f"{path}: raw samples, not audio of known rate and format")
     with open(path, "rb") as opened:
@@ -62,6 +92,8 @@ def _open(path, opened):
         return _Stream(path, opened, reason=error)
     if sound.format == "OGG" and not _ends(opened):
         raise PcodecError(f"{path}: truncated: its last page is not the end of the stream")
+    if sound.format == "OGG" and not sound.frames and _holds_sound(opened):
+        raise PcodecError(f"{path}: damaged: nothing of its sound can be decoded")
     endless = sound.format == "WAV" and _is_open(opened)
     if endless or sound.frames > NO_LENGTH or sound.format == "MP3" or (sound.format == "OGG" and _is_joined(opened)):
         return _Stream(path, opened, endless)
@@ -105,11 +137,13 @@ class _Stream:
         import av  # slow to import, and seldom needed
 
         self.path, self.errors, self.damaged = path, av.FFmpegError, 0
-        opened.seek(0)
+        if opened.seekable():
+            opened.seek(0)
         try:
             self.container = av.open(
-                opened, options={"ignore_length": "1"} if endless else {}, metadata_errors="ignore"
-            )
+                opened, options={"ignore_length": "1"} if endless else {}, metadata_errors="ignore",
+                buffer_size=32_768 if opened.seekable() else LIVE_BYTES,
+            )  # fmt: skip
         except (av.FFmpegError, ValueError) as error:
             raise RuntimeError(reason or error) from None
         if not self.container.streams.audio:
@@ -118,13 +152,15 @@ class _Stream:
         frames = self._frames()
         first = next(frames, None)  # only decoding tells the rate of some AAC files
         self.frames = itertools.chain([first] * (first is not None), frames)
-        self.rate = first.sample_rate if first else self.stream.sample_rate
+        self.rate = first.sample_rate if first else getattr(self.stream, "sample_rate", 0)  # FFmpeg may not know it
+        if not self.rate:
+            raise RuntimeError(reason or "no sound that can be decoded")
         self.channels = len(first.layout.channels) if first else 1
         known = not endless and self.stream.duration is not None
         self.announced = round(self.stream.duration * self.stream.time_base * self.rate) if known else None
 
     def length(self) -> int:
-        """Samples by the durations of the packets, or by decoding where they have none, or, in joined files, wrong ones."""
+        """Samples by the durations of the packets, or by decoding where they have none or (joined files) wrong ones."""
         if self.container.format.name != "ogg":
             self.container.seek(0)
             durations = [packet.duration for packet in self.container.demux(self.stream) if packet.size]
@@ -158,10 +194,60 @@ class _Stream:
         raise PcodecError(f"{self.path}: damaged: over {MOST_DAMAGED} parts cannot be decoded")
 
 
+class _Samples:
+    """A file of samples without a header."""
+
+    damaged, channels, announced = 0, 1, None
+
+    def __init__(self, file, raw):
+        self.file, self.raw, self.rate = file, raw, raw.rate
+
+    def length(self) -> int:
+        """Samples that are there."""
+        return os.fstat(self.file.fileno()).st_size // np.dtype(PCM[self.raw.form]).itemsize
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """All of them, `size` at a time."""
+        while data := self.file.read(size * np.dtype(PCM[self.raw.form]).itemsize):
+            yield self.raw.floats(data)[:, None]
+
+
+@contextmanager
+def live(file, raw: Raw | None = None):
+    """An open audio pipe (unbuffered), like `reading`, of which `blocks` yields samples as they come.
+
+    A WAV header's length counts for nothing.
+    """
+    if raw:
+        check_rate(raw.rate)
+        yield _Live(file, raw)
+        return
+    try:
+        stream = _Stream("standard input", file, endless=True)
+        check_rate(stream.rate, "standard input: ")
+        yield stream
+    except RuntimeError as error:
+        raise PcodecError.of("standard input", f"truncated, damaged or not audio ({FORMATS})", error) from None
+
+
+class _Live(_Samples):
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """Samples as they come, whatever `size`."""
+        rest, whole = b"", np.dtype(PCM[self.raw.form]).itemsize
+        while data := self.file.read(LIVE_BYTES):
+            data = rest + data
+            rest = data[len(data) // whole * whole :]
+            yield self.raw.floats(data)[:, None]
+
+
 def _as_float(frame):
     """FFmpeg's frame -> (samples, channels) float32 in [-1, 1]."""
     values, channels = frame.to_ndarray(), len(frame.layout.channels)
-    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    return _scaled(values.T if frame.format.is_planar else values.reshape(-1, channels))
+
+
+def _scaled(values):
+    """Samples of any type -> float32 in [-1, 1]."""
     if values.dtype == np.uint8:
         return (values.astype(np.float32) - 128.0) / 128.0
     if np.issubdtype(values.dtype, np.integer):
@@ -189,6 +275,13 @@ def _is_joined(file):
     """Whether more than one stream begins in an Ogg file (RFC 3533, sections 4 and 6)."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return sum(page[1][0] >> 1 & 1 for page in re.finditer(rb"OggS\0(.)", data, re.S)) > 1
+
+
+def _holds_sound(file):
+    """Whether a page of an Ogg file ends after more than no samples (RFC 3533, section 6: the granule position)."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        pages = re.finditer(rb"OggS\0.(.{8})", data, re.S)
+        return max((int.from_bytes(page[1], "little", signed=True) for page in pages), default=0) > 0
 
 
 def _ends(file):

@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 
 from pcodec import PcodecError, paths
-from pcodec.speech import SUFFIXES, voices
+from pcodec.speech import READ, voices
 
 
 def name(corpus: str) -> str:
@@ -52,4 +52,4 @@ def fingerprint(corpus: str) -> str:
 
 def audio_files(root: Path) -> list[Path]:
     """Files under `root` with the suffix of an audio format, sorted."""
-    return sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in root.rglob("*") if path.suffix.lower() in READ and path.is_file())

@@ -213,6 +213,37 @@ def test_one_decoder_for_all_takes_every_stream(coder, one_for_all, speech):
     assert np.array_equal(one_for_all.decode(stream)[0], one_for_all.decode(one_for_all.encode(speech[:6400]))[0])
 
 
+def test_a_constant_offset_is_removed_and_nothing_else_is_changed(coder, speech, capsys):
+    part = speech[:32000]
+    assert "offset" not in capsys.readouterr().err
+    plain = [np.float32(block) for block in (part[:9000], part[9000:])]
+    assert np.array_equal(np.concatenate(list(parametric.without_offset(plain))), part)
+    shifted = list(parametric.without_offset([block + np.float32(0.4) for block in plain]))
+    assert "a constant offset of 0.40 is removed" in capsys.readouterr().err
+    assert abs(np.concatenate(shifted)[8000:].mean()) < 1e-3
+    assert np.corrcoef(np.concatenate(shifted)[8000:], part[8000:])[0, 1] > 0.98
+    group = Stream.from_bytes(coder.encode(part)).group
+    assert Stream.from_bytes(coder.encode(part * 0.5 + 0.4)).group == group
+
+
+def test_channels_that_cancel_are_not_silence(coder, speech):
+    both = np.stack([speech[:8000], -speech[:8000]], axis=1)
+    assert coder.encode(both) == coder.encode(speech[:8000])
+
+
+def test_lost_packets_of_a_stream_are_concealed(coder, speech):
+    """As many samples, the same ones before the first loss, and where all is lost, silence."""
+    stream = Stream.from_bytes(coder.encode(speech[:16000]))
+    lost = np.zeros(len(stream.packets), bool)
+    lost[10:12] = True
+    whole, holes, nothing = (
+        np.concatenate(list(coder.decode_blocks(stream, lost=mask))) for mask in (None, lost, np.ones_like(lost))
+    )
+    assert whole.shape == holes.shape == nothing.shape == (16000,)
+    assert np.array_equal(whole[: 640 * 10 - DELAY - 160], holes[: 640 * 10 - DELAY - 160])
+    assert not np.array_equal(whole, holes) and not nothing.any()
+
+
 def test_only_signals_are_coded(coder, speech):
     stereo = np.stack([speech, speech], axis=1)
     assert coder.encode(stereo[:6400]) == coder.encode(speech[:6400])
@@ -221,6 +252,7 @@ def test_only_signals_are_coded(coder, speech):
         ((100 * stereo).astype(np.int16), 16000, "got shape|got int16"),
         (3000 * speech, 16000, "expected in"),
         (speech, 0, "positive whole number of Hz, got 0"),
+        (speech, None, "positive whole number of Hz, got None"),
         (speech, 44100.5, "positive whole number of Hz, got 44100.5"),
     ]:
         with pytest.raises(PcodecError, match=message):
@@ -239,6 +271,9 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
         coder.decode(other.to_bytes())
     with pytest.raises(PcodecError, match="no shipped codec"):
         parametric.Codec.of(stream)
+    for seed in (-1, 0.5, None):
+        with pytest.raises(PcodecError, match=f"a seed is a whole number from 0, got {seed}"):
+            one_for_all.decode(one_for_all.encode(speech[:6400]), seed=seed)
     with pytest.raises(PcodecError, match="no group 2"):
         coder.encode(speech[:6400], group=2)
     with pytest.raises(PcodecError, match="no group 7: this codec has 2"):

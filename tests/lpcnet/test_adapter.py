@@ -53,6 +53,12 @@ def test_updates_of_matrices_have_their_rank(decoder):
     assert torch.linalg.matrix_rank(after - before, atol=1e-3).item() == 3
 
 
+def test_ranks_that_save_nothing_are_refused(decoder):
+    for rank in (0, 128, 100_000):
+        with pytest.raises(PcodecError, match=f"rank of an adapter is 1 to 127, .* got {rank}"):
+            adapter.Adapted(decoder, rank)
+
+
 def test_files(decoder, tmp_path):
     model = adapter.Adapted(decoder)
     for part in model.parts.values():

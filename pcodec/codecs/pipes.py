@@ -1,0 +1,99 @@
+"""Speech through live pipes: from a microphone to a stream, and from a stream to a loudspeaker.
+
+Task: what `pcodec encode --stream` and `decode --stream` do: what has come in goes out as soon as it can. From a sample
+to its sound the codec itself waits for a packet of 40 ms, its look-ahead and `synthesis.DELAY`.
+
+Conventions: the stream has the form of `pcodec.bitstream.live`; its group follows the talk. Sound comes as WAV or as
+raw samples and goes as WAV of unknown length or raw.
+
+Contents: `send`, `receive`.
+"""
+
+import struct
+
+import numpy as np
+
+from pcodec import PcodecError
+from pcodec.bitstream import live
+from pcodec.bitstream.container import HEADER_BYTES, Stream
+from pcodec.codecs.parametric import Codec, Decoder, Encoder, without_offset
+from pcodec.lpcnet.synthesis import DELAY
+from pcodec.speech import audio
+from pcodec.speech.decoders import Raw
+
+AFTER_END = 320  # samples, by which packets and delay may together be longer than the signal
+UNKNOWN_LENGTH = 0xFFFFFFFF
+WAV = struct.Struct("<4sI4s4sIHHIIHH4sI")
+
+
+def send(coder: Codec, source, target, raw: Raw | None = None) -> int:
+    """From an unbuffered file of sound to one of packets; returns how many samples went through."""
+    encoder, samples = Encoder(coder), 0
+
+    def put(packets):
+        for packet in packets:
+            target.write(live.unit(packet, encoder.group))
+        target.flush()
+
+    target.write(Stream.begin_live(coder.codebooks.identity, coder.C))
+    target.flush()
+    for block in without_offset(audio.live(source, raw), least=0.0):
+        put(encoder.push(block))
+        samples += len(block)
+    put(encoder.finish())
+    target.write(live.end(samples))
+    target.flush()
+    return samples
+
+
+def receive(source, target, make_codec, raw: Raw | None = None, seed: int = 1) -> int:
+    """From an unbuffered file of packets to one of sound, at 16 kHz; returns the number of samples.
+
+    `make_codec(header's codebooks and groups)` gives the codec. Raises `PcodecError`, after what came has been decoded,
+    if the stream is damaged or has no end.
+    """
+    read = _exactly(source)
+    identity, groups = Stream.live_header(read(HEADER_BYTES))
+    coder = make_codec(Stream(np.zeros((1, 8), np.uint8), 1, identity, groups))
+    decoder, reader, error = Decoder(coder, seed), live.Reader(read), None
+    form, written, waiting = raw or Raw("s16le", audio.RATE), -DELAY, np.zeros(0, np.float32)
+
+    def put(block, kept, most=np.inf):
+        """Writes all but the last samples, which may be after the end of the signal."""
+        nonlocal written, waiting
+        waiting = np.concatenate([waiting, block])
+        ready = waiting[: len(waiting) - kept]
+        target.write(form.bytes(ready[max(0, -written) : int(min(len(ready), max(0, most - written)))]))
+        target.flush()
+        waiting, written = waiting[len(ready) :], written + len(ready)
+
+    if not raw:
+        target.write(_wav_header())
+    try:
+        for packet, group in reader:
+            put(decoder.push(packet, group if coder.C > 1 else 0), AFTER_END)
+    except PcodecError as damage:
+        error = damage
+    put(decoder.finish(), 0, np.inf if reader.samples is None else reader.samples)
+    if error:
+        raise PcodecError(f"{error}; {max(0, written) / audio.RATE:.2f} s were decoded")
+    return reader.samples
+
+
+def _exactly(file):
+    """A function that reads as many bytes as are asked for, however they come."""
+
+    def read(count):
+        data = b""
+        while len(data) < count and (more := file.read(count - len(data))):
+            data += more
+        return data
+
+    return read
+
+
+def _wav_header():
+    """Of 16-bit samples until the end."""
+    return WAV.pack(
+        b"RIFF", UNKNOWN_LENGTH, b"WAVE", b"fmt ", 16, 1, 1, audio.RATE, 2 * audio.RATE, 2, 16, b"data", UNKNOWN_LENGTH
+    )
