@@ -1,0 +1,41 @@
+"""Sizes of the framewise decoder.
+
+Task: what a file of weights says of its network, for those who use it without PyTorch.
+
+Contents: `FarganConfig`, `SIZES`, `CONTEXT`, `STEP`, `PERIODS`, `HISTORY`.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+CONTEXT = 2  # frames on either side of a frame that its conditioning depends on: two convolutions of width 3
+STEP = 40  # samples that are written at a time, 2.5 ms
+STEPS = 4  # of them in a frame
+PERIODS = 2  # samples before and after the copied ones that the network sees of the past period
+HISTORY = 256  # samples of its own past that it can see
+
+
+@dataclass(frozen=True)
+class FarganConfig:
+    """Widths; the paper's are the defaults (FARGAN, Valin et al. 2024)."""
+
+    FAMILY: ClassVar[str] = "fargan"
+
+    conv: int = 192  # of the framewise convolution
+    gru_1: int = 160
+    gru_2: int = 128
+    gru_3: int = 128
+    skip: int = 128
+    dense: int = 64  # first layer at frame rate
+    conditioning: int = 128  # convolutions at frame rate
+    step_conditioning: int = 80  # what a sub-frame is given of it
+    features: int = 20  # per frame
+    pitch_embedding: int = 12
+    noise: int = 0  # random numbers that a sub-frame is given
+
+
+SIZES = {
+    "large": FarganConfig(),
+    "small": FarganConfig(conv=144, gru_1=128, gru_2=104, gru_3=104, skip=96),
+    "tiny": FarganConfig(conv=80, gru_1=64, gru_2=56, gru_3=48, skip=56, dense=48, conditioning=80, step_conditioning=48),
+}
