@@ -12,7 +12,7 @@ CONTEXT = 2  # frames on either side of a frame that its conditioning depends on
 STEP = 40  # samples that are written at a time, 2.5 ms
 STEPS = 4  # of them in a frame
 PERIODS = 2  # samples before and after the copied ones that the network sees of the past period
-HISTORY = 256  # samples of its own past that it can see
+HISTORY = 260  # samples of its own past that it can see: the longest period and those before it
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class StepNetwork(nn.Module):
         return [zeros(batch, self.conv.in_features // 2), *(zeros(batch, gru.hidden_size) for gru in self.grus)]
 
     def forward(self, conditioning, past, lag, states):
-        """(B, 80), past output (B, 256), lag (B,) -> 40 samples (B, 40), states."""
+        """(B, 80), past output (B, 260), lag (B,) -> 40 samples (B, 40), states."""
         gain = torch.exp(self.gain(conditioning))
         at = HISTORY - lag[:, None] - PERIODS + torch.arange(STEP + 2 * PERIODS, device=past.device)
         at = torch.where(at >= HISTORY, at - lag[:, None], at)
