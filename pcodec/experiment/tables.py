@@ -99,8 +99,10 @@ def claims() -> str:
          f"{percent(saved['density 1']['everything per sample'], 1)} dense, as trained here", "`complexity`"),
         ("MUSHRA: the authors' LPCNet a little better than the original one",
          "not measured: the original's weights are not part of this project", ""),
-        ("four examples to listen to", f"{decoded.utterance.nunique()} utterances, made by the run", "`listen.html`"),
+        ("four examples to listen to", f"{decoded.utterance.nunique()} utterances, made by the run", "listen.html"),
     ]  # fmt: skip
+    linked = re.compile("`([a-zA-Z0-9_-]+)`")
+    rows = [(*texts, linked.sub(rf"[\1](figures/{RUN}/\1.png)", figures)) for *texts, figures in rows]
     return lines(["the paper says", "here", "figure"], rows)
 
 

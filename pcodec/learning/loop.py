@@ -8,7 +8,7 @@ in updates).
 Conventions: updates are counted from 0; `done` is the share of the budget that is used up. Evaluations are tables, of
 which the loop keeps all, each with the number of updates before it.
 
-Contents: `fit`, `Task`, `Player`, `History`.
+Contents: `fit`, `Task`, `Learner`, `History`.
 """
 
 import time
@@ -28,7 +28,7 @@ SHOW_SECONDS = 1.0  # from one look at the loss to the next: it waits for a GPU
 CLIP = 1.0  # largest norm of a gradient: an optimizer with a memory would remember a burst for good
 
 
-class Player(NamedTuple):
+class Learner(NamedTuple):
     """A network that learns: a model, or one side of a game of generator and critics."""
 
     network: torch.nn.Module
@@ -40,7 +40,7 @@ class Player(NamedTuple):
 class Task:
     """What a family brings."""
 
-    players: dict[str, Player]  # by name; the first is the model, whose weights may be averaged
+    learners: dict[str, Learner]  # by name; the first is the model, whose weights may be averaged
     unit = ""  # of the losses, for the progress bar
 
     def identity(self) -> str:
@@ -48,11 +48,11 @@ class Task:
         raise NotImplementedError
 
     def losses(self, update: int) -> Iterator[tuple]:
-        """Yields (name of a player, scalar loss) in turn; that player has moved when the next one is asked for."""
+        """Yields (name of a learner, scalar loss) in turn; that learner has moved when the next one is asked for."""
         raise NotImplementedError
 
     def after(self, update: int) -> None:
-        """After all players have moved: pruning, for example."""
+        """After all learners have moved: pruning, for example."""
 
     def evaluate(self) -> pd.DataFrame:
         """The model as it is now, on data that nothing is learned from."""
@@ -73,7 +73,7 @@ class History(NamedTuple):
     """What a training leaves beside the weights."""
 
     evaluations: pd.DataFrame  # the tables of all evaluations, with update and training_loss (of the update before)
-    training: pd.DataFrame  # update, and a column of losses for each player
+    training: pd.DataFrame  # update, and a column of losses for each learner
 
 
 def fit(
@@ -87,7 +87,7 @@ def fit(
     checkpoint: Path | None = None,
     name: str = "training",
 ) -> History:
-    """Train the players of `task` in place, for a budget of `updates` or of `seconds`.
+    """Train the learners of `task` in place, for a budget of `updates` or of `seconds`.
 
     An evaluation comes first, then `evaluations` more, evenly spread, the last one at the end. With `average` the
     model that is evaluated and left at the end is an exponential average of its weights with that decay. With
@@ -103,12 +103,12 @@ def fit(
             f"cannot train with evaluations {evaluations}, average {average}, patience {patience}"
         )  # fmt: skip
     backend.keep_memory()
-    model = next(iter(task.players.values())).network
+    model = next(iter(task.learners.values())).network
     progress = _Progress(model, average)
     settings = (updates, seconds, evaluations, average, patience, seed, [
-        (player.schedule, player.clip) for player in task.players.values()
+        (learner.schedule, learner.clip) for learner in task.learners.values()
     ], task.identity())  # fmt: skip
-    weights = [weight for player in task.players.values() for weight in player.network.state_dict().values()]
+    weights = [weight for learner in task.learners.values() for weight in learner.network.state_dict().values()]
     keeper = Checkpoint(checkpoint, digest(settings, *weights) if checkpoint else "")
     if saved := keeper.load(next(model.parameters()).device):
         progress.restore(saved, task)
@@ -129,7 +129,7 @@ def fit(
             torch.manual_seed(seed * 1_000_003 + progress.updates)
             losses = {}
             for who, loss in task.losses(progress.updates):
-                _move(task.players[who], loss, progress.updates, done)
+                _move(task.learners[who], loss, progress.updates, done)
                 losses[who] = loss.detach()
             task.after(progress.updates)
             progress.add(losses)
@@ -148,16 +148,16 @@ def fit(
                 keeper.save(progress.state(task))
     keeper.save(progress.state(task))
     progress.leave()
-    return progress.history(list(task.players))
+    return progress.history(list(task.learners))
 
 
-def _move(player, loss, update, done):
-    """One step of a player against the gradient of its loss."""
-    player.network.zero_grad()
+def _move(learner, loss, update, done):
+    """One step of a learner against the gradient of its loss."""
+    learner.network.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(player.network.parameters(), player.clip)
-    for optimizer in player.optimizers:
-        optimizer.param_groups[0]["lr"] = player.schedule(update, done)
+    torch.nn.utils.clip_grad_norm_(learner.network.parameters(), learner.clip)
+    for optimizer in learner.optimizers:
+        optimizer.param_groups[0]["lr"] = learner.schedule(update, done)
         optimizer.step()
 
 
@@ -199,26 +199,26 @@ class _Progress:
         if final := self.best or self.averaged:
             self.model.load_state_dict(final)
 
-    def history(self, players: list[str]) -> History:
+    def history(self, learners: list[str]) -> History:
         losses = torch.stack(self.losses).cpu().double().numpy() if self.losses else None
-        training = pd.DataFrame(losses, columns=players)
+        training = pd.DataFrame(losses, columns=learners)
         training.insert(0, "update", range(len(training)))
         return History(pd.concat(self.tables, ignore_index=True), training)
 
     def state(self, task: Task) -> dict:
         networks = {
-            name: (player.network.state_dict(), [optimizer.state_dict() for optimizer in player.optimizers])
-            for name, player in task.players.items()
+            name: (learner.network.state_dict(), [optimizer.state_dict() for optimizer in learner.optimizers])
+            for name, learner in task.learners.items()
         }
         own = {name: value for name, value in vars(self).items() if name not in ("model", "average", "losses")}
         losses = torch.stack(self.losses) if self.losses else None
         return {"networks": networks, "progress": own, "losses": losses, "task_state": task.state()}
 
     def restore(self, saved: dict, task: Task) -> None:
-        for name, player in task.players.items():
+        for name, learner in task.learners.items():
             weights, optimizers = saved["networks"][name]
-            player.network.load_state_dict(weights)
-            for optimizer, state in zip(player.optimizers, optimizers, strict=True):
+            learner.network.load_state_dict(weights)
+            for optimizer, state in zip(learner.optimizers, optimizers, strict=True):
                 optimizer.load_state_dict(state)
         vars(self).update(saved["progress"])
         self.losses = [] if saved["losses"] is None else list(saved["losses"])

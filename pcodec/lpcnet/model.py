@@ -18,7 +18,7 @@ from pcodec import PcodecError
 from pcodec.compute.backend import torch
 from pcodec.features.analysis import FEATURES, FRAME, LAG_MAX, LAG_MIN
 from pcodec.learning import weights
-from pcodec.lpcnet import output, recurrence
+from pcodec.lpcnet import loss, recurrence
 from pcodec.lpcnet.config import LPCNetConfig
 from pcodec.speech.audio import LEVELS
 
@@ -124,7 +124,7 @@ class SampleNetwork(nn.Module):
         fc, time_first = self.dual_fc, b.transpose(0, 1)  # as they lie in memory
         weight = torch.cat([fc.first.weight, fc.second.weight])
         bias = torch.cat([fc.first.bias, fc.second.bias])
-        losses = output.cross_entropy(time_first.flatten(0, 1), weight, bias, fc.factors, targets.t().flatten())
+        losses = loss.cross_entropy(time_first.flatten(0, 1), weight, bias, fc.factors, targets.t().flatten())
         return losses.view(time_first.shape[:2]).t()
 
     def tables(self):

@@ -194,9 +194,9 @@ def fit(
         raise PcodecError(f"a training sequence must be a multiple of {FRAME} samples, got {sequence}")
     device = next(model.parameters()).device
     streams = _Streams(draw, sequence // FRAME, batch, carry, redraw, seed, device)
-    player = loop.Player(model, optimizers.build(model, optimizer), optimizers.Annealed(learning_rate, decay, anneal))
+    learner = loop.Learner(model, optimizers.build(model, optimizer), optimizers.Annealed(learning_rate, decay, anneal))
     task = _TeacherForcing(
-        player, streams, validation.to(device), evaluation_seconds, backend.precision(device, precision), sparsifier
+        learner, streams, validation.to(device), evaluation_seconds, backend.precision(device, precision), sparsifier
     )
     history = loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint)
     return history.evaluations
@@ -207,8 +207,8 @@ class _TeacherForcing(loop.Task):
 
     unit = "nats"
 
-    def __init__(self, player, streams, validation, evaluation_seconds, precision, sparsifier):
-        self.players, self.model, self.streams = {"model": player}, player.network, streams
+    def __init__(self, learner, streams, validation, evaluation_seconds, precision, sparsifier):
+        self.learners, self.model, self.streams = {"model": learner}, learner.network, streams
         self.validation, self.evaluation_seconds = validation, evaluation_seconds
         self.precision, self.sparsifier, self.states = precision, sparsifier, None
 

@@ -94,11 +94,11 @@ def fit(
         raise PcodecError("a training log-mel holds values that are not numbers")
     encoder.mean.copy_(torch.from_numpy(levelled.mean(axis=0)))
     encoder.scale.copy_(torch.from_numpy(levelled.std(axis=0) + 1e-3))
-    player = loop.Player(encoder, [torch.optim.Adam(encoder.parameters())], optimizers.Cosine(learning_rate))
+    learner = loop.Learner(encoder, [torch.optim.Adam(encoder.parameters())], optimizers.Cosine(learning_rate))
     held_out_rng = np.random.default_rng([seed, 1])
     held_out = [_batch(*validation, 32, 4, sum(seconds) / 2, held_out_rng) for _ in range(4)]
     batches = (speakers_per_batch, segments_per_speaker, seconds, noise_db)
-    task = _Pairs(player, train, held_out, batches, seed)
+    task = _Pairs(learner, train, held_out, batches, seed)
     checks = math.ceil(updates / CHECK_EVERY)
     history = loop.fit(task, updates, evaluations=checks, patience=patience, seed=seed, checkpoint=checkpoint,
                        name="embedding")  # fmt: skip
@@ -114,8 +114,8 @@ class _Pairs(loop.Task):
 
     unit = "nats"
 
-    def __init__(self, player, train, held_out, batches, seed):
-        self.players, self.encoder = {"model": player}, player.network
+    def __init__(self, learner, train, held_out, batches, seed):
+        self.learners, self.encoder = {"model": learner}, learner.network
         self.train, self.held_out, self.batches, self.seed = train, held_out, batches, seed
 
     def identity(self):

@@ -17,14 +17,14 @@ class Line(loop.Task):
     def __init__(self, rate=0.05, critic=False, seed=1):
         torch.manual_seed(seed)
         self.model = torch.nn.Linear(1, 1)
-        self.players = {"model": self.player(self.model, rate)}
+        self.learners = {"model": self.learner(self.model, rate)}
         if critic:
-            self.players["critic"] = self.player(torch.nn.Linear(1, 1), rate)
+            self.learners["critic"] = self.learner(torch.nn.Linear(1, 1), rate)
         self.seen, self.memory = [], 0.0
 
     @staticmethod
-    def player(network, rate):
-        return loop.Player(network, [torch.optim.Adam(network.parameters())], optimizers.Annealed(rate))
+    def learner(network, rate):
+        return loop.Learner(network, [torch.optim.Adam(network.parameters())], optimizers.Annealed(rate))
 
     def identity(self):
         return "line"
@@ -36,10 +36,10 @@ class Line(loop.Task):
         self.seen.append(update)
         self.memory = 0.9 * self.memory + update
         yield "model", (error**2).mean() + 1e-6 * self.memory
-        if "critic" in self.players:
+        if "critic" in self.learners:
             moved = self.model(x).detach() - y
             assert not torch.equal(moved, error.detach()), "the model has moved before the critic looks"
-            yield "critic", torch.nn.functional.softplus(-self.players["critic"].network(x) * moved.sign()).mean()
+            yield "critic", torch.nn.functional.softplus(-self.learners["critic"].network(x) * moved.sign()).mean()
 
     def evaluate(self):
         return pd.DataFrame({"slope": [self.model.weight.item()], "error": [abs(self.model.bias.item() + 1)]})
@@ -55,7 +55,7 @@ class Line(loop.Task):
 
 
 def weights(task):
-    return [weight.detach() for player in task.players.values() for weight in player.network.parameters()]
+    return [weight.detach() for learner in task.learners.values() for weight in learner.network.parameters()]
 
 
 @pytest.mark.parametrize("critic", [False, True])
@@ -140,10 +140,10 @@ def test_budget_in_seconds_counts_training_alone(monkeypatch):
 
 def test_rates_fall_as_the_schedule_says():
     task, rates = Line(), []
-    optimizer = task.players["model"].optimizers[0]
+    optimizer = task.learners["model"].optimizers[0]
     step = optimizer.step
     optimizer.step = lambda: (rates.append(optimizer.param_groups[0]["lr"]), step())
-    task.players["model"] = task.players["model"]._replace(schedule=optimizers.Annealed(0.01, 0.1, 0.5))
+    task.learners["model"] = task.learners["model"]._replace(schedule=optimizers.Annealed(0.01, 0.1, 0.5))
     loop.fit(task, updates=8)
     decayed = [0.01 / (1 + 0.1 * b) for b in range(8)]
     assert rates == pytest.approx([rate * min(1, (1 - b / 8) / 0.5) for b, rate in enumerate(decayed)])
@@ -155,7 +155,7 @@ def test_one_burst_is_clipped():
     moved = []
     for factor in (1.0, 1e6):
         task = Line()
-        task.players["model"] = task.players["model"]._replace(
+        task.learners["model"] = task.learners["model"]._replace(
             optimizers=[torch.optim.SGD(task.model.parameters())], clip=0.01
         )
         original = task.losses
