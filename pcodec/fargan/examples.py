@@ -36,7 +36,11 @@ def prepare(samples: np.ndarray, codebooks: Codebooks, rng: np.random.Generator,
     x = scipy.signal.lfilter(*audio.HIGH_PASS, samples.astype(np.float64) * audio.SCALE)
     if augment:
         b1, b2, a1, a2 = rng.uniform(-RESPONSE, RESPONSE, 4)
-        x = rng.choice([-1.0, 1.0]) * 10 ** (rng.uniform(*LEVELS) / 20) * scipy.signal.lfilter([1, b1, b2], [1, a1, a2], x)
+        x = (
+            rng.choice([-1.0, 1.0])
+            * 10 ** (rng.uniform(*LEVELS) / 20)
+            * scipy.signal.lfilter([1, b1, b2], [1, a1, a2], x)
+        )
     y = audio.preemphasis(np.clip(x, -32768, 32767)) + rng.uniform(-0.5, 0.5, len(x))
     features = quantized_features(analyze_emphasized(y), codebooks)[: len(y) // FRAME]
     signal = np.concatenate([np.zeros(OFFSET), y])[: FRAME * len(features)] / audio.SCALE

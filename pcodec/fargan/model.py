@@ -146,7 +146,11 @@ class Fargan(nn.Module):
             if number - STEPS < len(true):
                 samples = true[number - STEPS]
             made.append(samples)
-            fed = samples + jitter * torch.randn_like(samples) * samples.detach().abs().mean(1, True) if jitter else samples
+            fed = (
+                samples + jitter * torch.randn_like(samples) * samples.detach().abs().mean(1, True)
+                if jitter
+                else samples
+            )
             past = torch.cat([past[:, STEP:], fed], dim=1)
         return torch.cat(made, dim=1)
 

@@ -14,7 +14,9 @@ WINDOWS = (2560, 1280, 640, 320, 160, 80)  # samples; a quarter from one to the 
 def magnitudes(signals, window: int):
     """(B, samples) -> Hann-windowed magnitude spectra (B, bins, frames), with a gradient at zero."""
     hann = torch.hann_window(window, device=signals.device)
-    spectra = torch.stft(signals, window, window // 4, window, hann, center=True, pad_mode="constant", return_complex=True)
+    spectra = torch.stft(
+        signals, window, window // 4, window, hann, center=True, pad_mode="constant", return_complex=True
+    )
     return (spectra.real.square() + spectra.imag.square() + 1e-12).sqrt()
 
 

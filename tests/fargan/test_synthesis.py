@@ -1,0 +1,63 @@
+"""The compiled decoder is the network, in one piece or in many, alone or beside others."""
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+
+from pcodec.fargan.config import HISTORY, SIZES
+from pcodec.fargan.model import Fargan, lags
+from pcodec.fargan.synthesis import Synthesizer
+
+FRAMES = 200  # 2 s
+
+
+def network(size):
+    """A decoder of random weights that float16 can hold."""
+    model = Fargan(SIZES[size], seed=3)
+    for parameter in model.parameters():
+        parameter.data.add_(0.03 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return model.half().float()
+
+
+@pytest.fixture(scope="module")
+def features():
+    rng = np.random.default_rng(1)
+    features = rng.normal(0, 0.4, (FRAMES, 20)).astype(np.float32)
+    features[:, 18] = np.repeat(rng.uniform(-1.4, 3.2, FRAMES // 10), 10)
+    return features
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_compiled_is_the_network(size, features):
+    model = network(size)
+    given = torch.from_numpy(np.pad(features, ((2, 2), (0, 0)), mode="edge"))[None]
+    past, made = torch.zeros(1, HISTORY), []
+    with torch.no_grad():
+        conditioning, lag = model.frame(given), lags(given[:, 2:-2])
+        states = model.step.start(1, past)
+        for number in range(4 * FRAMES):
+            samples, states = model.step(conditioning[:, number // 4, number % 4], past, lag[:, number // 4], states)
+            past = torch.cat([past[:, 40:], samples], dim=1)
+            made.append(samples)
+    true = scipy.signal.lfilter([1.0], [1.0, -0.85], torch.cat(made, dim=1)[0].numpy())
+    found = Synthesizer(model.config, model.arrays()).decode(features)
+    assert found.shape == (160 * FRAMES,) and np.abs(true).max() > 0.01
+    assert found == pytest.approx(true, abs=2e-5 * max(1, np.abs(true).max()))
+
+
+def test_in_pieces_and_beside_others(features):
+    model = network("tiny")
+    decoder = Synthesizer(model.config, model.arrays())
+    whole = decoder.decode(features)
+    for cuts in ([1, 2, 3, 5, 60], [100], [4, 4, 8]):
+        state, pieces = decoder.start(), []
+        for part in np.split(features, cuts):
+            pieces.append(decoder.advance(state, part))
+        pieces.append(decoder.advance(state, features[:0], last=True))
+        assert np.array_equal(np.concatenate(pieces), whole)
+    several = np.stack([features, features[::-1], 0.5 * features, features, features[::-1]])
+    together = decoder.advance(decoder.start(5), several, last=True)
+    assert np.array_equal(together[0], whole) and np.array_equal(together[3], whole)
+    assert np.array_equal(together[1], decoder.decode(features[::-1].copy()))
+    assert decoder.decode(features[:0]).shape == (0,)
