@@ -12,7 +12,7 @@ reproduce: .venv/installed
 	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)" $(if $(AGAIN),--again)
 
 test: .venv/installed
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: .venv/installed
 	@$(BIN)/pcodec bench --corpus "$(CORPUS)"

@@ -102,7 +102,7 @@ def claims() -> str:
         ("four examples to listen to", f"{decoded.utterance.nunique()} utterances, made by the run", "listen.html"),
     ]  # fmt: skip
     linked = re.compile("`([a-zA-Z0-9_-]+)`")
-    rows = [(*texts, linked.sub(rf"[\1](figures/{RUN}/\1.png)", figures)) for *texts, figures in rows]
+    rows = [(*texts, linked.sub(rf"[\1](./figures/{RUN}/\1.png)", figures)) for *texts, figures in rows]
     return lines(["the paper says", "here", "figure"], rows)
 
 

@@ -84,14 +84,14 @@ def begin(path: Path | None, units: int, seed: int) -> LPCNet:
     return model
 
 
-def heard(model: LPCNet, train: Iterable[str], unseen: Iterable[str]) -> list[str]:
+def heard(path: Path | str, model: LPCNet, train: Iterable[str], unseen: Iterable[str]) -> list[str]:
     """Speakers that a decoder will have heard once it is trained on those of `train`.
 
-    Raises `PcodecError` if one of them is to be unseen.
+    Raises `PcodecError` naming the file `path` that it is from if one of them is to be unseen.
     """
     speakers = {*model.provenance.get("speakers", []), *train}
     if known := sorted(speakers & {*unseen}):
-        raise PcodecError(f'the decoder to continue has heard speaker {known[0]}, who is to be unseen; set first to ""')
+        raise PcodecError(f'{path}: has heard speaker {known[0]}, who is to be unseen here; set first to ""')
     return sorted(speakers)
 
 

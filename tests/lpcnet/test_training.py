@@ -193,9 +193,9 @@ def test_the_second_stage_adapts_the_frame_network_alone(dataset, tmp_path):
 def test_what_a_decoder_has_heard(tmp_path):
     model = LPCNet(SMALL, seed=1)
     model.provenance["speakers"] = ["b", "a"]
-    assert training.heard(model, ["c", "a"], ["d"]) == ["a", "b", "c"]
-    with pytest.raises(PcodecError, match="has heard speaker b, who is to be unseen"):
-        training.heard(model, ["c"], ["b"])
+    assert training.heard("d", model, ["c", "a"], ["d"]) == ["a", "b", "c"]
+    with pytest.raises(PcodecError, match="d: has heard speaker b, who is to be unseen"):
+        training.heard("d", model, ["c"], ["b"])
     model.save(tmp_path / "d.safetensors")
     assert torch.equal(training.begin(tmp_path / "d.safetensors", 16, 2).frame.dense1.weight, model.frame.dense1.weight)
     with pytest.raises(PcodecError, match=r"d\.safetensors: 16 units, expected 32"):
