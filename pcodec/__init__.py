@@ -1,9 +1,10 @@
 """pcodec: a reproduction of "Personalized Neural Speech Codec" (Jang, Yang, Lim, Beack, Kim; ICASSP 2024).
 
 Speech goes in (`speech`), becomes features (`features`), bits (`bitstream`) and a speaker group (`speakers`), is
-trained by one loop (`learning`) into a family of decoders (`lpcnet`), is held by a user as one object (`codecs`), and
-what comes out is measured (`evaluation`) and drawn (`plots`). Notebooks tell that story in order; `experiment` runs
-them. `compute` is what the machine gives. An import points only towards the ground: the contract is in pyproject.toml.
+trained by one loop (`learning`) into a family of decoders (`lpcnet`, `fargan`), is held by a user as one object
+(`codecs`), and what comes out is measured (`evaluation`) and drawn (`plots`). Notebooks tell that story in order;
+`experiment` runs them. `compute` is what the machine gives. An import points only towards the ground: the contract is
+in pyproject.toml.
 
 Conventions: signals are float32 in [-1, 1] at 16 kHz, mono; one frame is 160 samples (10 ms), one packet four
 frames. Importing this package is instant: every module imports its own heavy dependencies.

@@ -3,8 +3,8 @@
 Task: excerpts of a few frames with the two frames of features on either side that their conditioning needs.
 
 Conventions: an utterance is prepared by itself, with random numbers seeded by its name: level, spectral response,
-polarity, dither. Its signal is pre-emphasized, in [-1, 1], and delayed by half a frame, so that a frame of it is centred
-in its analysis window.
+polarity, dither. Its signal is pre-emphasized, in [-1, 1], and delayed by half a frame: a frame of it is centred in its
+analysis window.
 
 Contents: `prepare`, `Excerpts`.
 """

@@ -1,15 +1,15 @@
 """A decoder that writes 40 samples at a time, from its own past one pitch period back.
 
-Task: FARGAN (Valin, Mustafa, Buethe 2024, IEEE SPL): a network at frame rate makes four conditioning vectors of a frame;
-a network at 400 Hz turns each into 40 samples, given the 40 before and a copy of its output one period ago, through
+Task: FARGAN (Valin, Mustafa, Buethe 2024, IEEE SPL): a network at frame rate makes four vectors of a frame; a network at 400 Hz turns each into 40 samples, given the 40 before and a copy of its output one period ago, through
 gates that decide how much of that copy each layer sees. It is trained on its own output, not on the true past.
 
-Conventions: signals are pre-emphasized, (B, samples), in [-1, 1]; features (B, frames, 20) as the receiver decodes them,
-two more frames on either side than are made. A frame is 160 samples, centred in its analysis window like LPCNet's.
+Conventions: signals are pre-emphasized, (B, samples), in [-1, 1]; features (B, frames, 20) are those of a receiver, two
+more frames on either side than are made. A frame is 160 samples, centred in its analysis window like LPCNet's.
 
 Contents: `Fargan`, `FrameNetwork`, `StepNetwork`.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ class StepNetwork(nn.Module):
         self.gates = nn.Linear(config.conv, 4)
         widths = [config.conv, config.gru_1, config.gru_2, config.gru_3]
         self.grus = nn.ModuleList(
-            nn.GRUCell(before + 2 * STEP, own, bias=False) for before, own in zip(widths, widths[1:], strict=False)
+            nn.GRUCell(before + 2 * STEP, own, bias=False) for before, own in itertools.pairwise(widths)
         )
         self.glus = nn.ModuleList(GLU(own) for own in widths[1:])
         self.skip = nn.Linear(sum(widths) + 2 * STEP, config.skip, bias=False)
@@ -146,12 +146,8 @@ class Fargan(nn.Module):
             if number - STEPS < len(true):
                 samples = true[number - STEPS]
             made.append(samples)
-            fed = (
-                samples + jitter * torch.randn_like(samples) * samples.detach().abs().mean(1, True)
-                if jitter
-                else samples
-            )
-            past = torch.cat([past[:, STEP:], fed], dim=1)
+            noise = jitter * torch.randn_like(samples) * samples.detach().abs().mean(1, True) if jitter else 0.0
+            past = torch.cat([past[:, STEP:], samples + noise], dim=1)
         return torch.cat(made, dim=1)
 
     def arrays(self) -> dict[str, np.ndarray]:

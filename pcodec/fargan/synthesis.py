@@ -4,8 +4,8 @@ Task: `Synthesizer` runs the decoder for whole signals and for streams; `pcodec.
 machine's registers are used and several signals share the reading of the weights.
 
 Conventions: weights are rounded to float16. The same features give the same samples, in one piece or in many, alone or
-beside others. A frame's audio is centred in its analysis window and its conditioning looks two frames ahead: a stream is
-`DELAY` = 400 samples, 25 ms, late. Before the first frame and after the last one the network sees those again.
+beside others. A frame's audio is centred in its analysis window and its conditioning looks two frames ahead: a stream
+is `DELAY` = 400 samples, 25 ms, late. Before the first frame and after the last one the network sees those again.
 
 Contents: `Synthesizer`, `State`, `DELAY`.
 """

@@ -1,7 +1,7 @@
 """Trains the framewise decoder: on spectra first.
 
-Task: the network is unrolled over excerpts of speech and hears its own output; two true frames prime its memory (FARGAN,
-Valin et al. 2024, section III).
+Task: the network is unrolled over excerpts of speech and hears its own output; two true frames prime its memory
+(FARGAN, Valin et al. 2024, section III).
 
 Conventions: losses are those of `pcodec.learning.losses`, over primer and what was written; data are
 `pcodec.fargan.examples`.
