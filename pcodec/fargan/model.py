@@ -1,7 +1,8 @@
 """A decoder that writes 40 samples at a time, from its own past one pitch period back.
 
-Task: FARGAN (Valin, Mustafa, Buethe 2024, IEEE SPL): a network at frame rate makes four vectors of a frame; a network at 400 Hz turns each into 40 samples, given the 40 before and a copy of its output one period ago, through
-gates that decide how much of that copy each layer sees. It is trained on its own output, not on the true past.
+Task: FARGAN (Valin, Mustafa, Buethe 2024, IEEE SPL). A network at frame rate makes four vectors of a frame. A network
+at 400 Hz turns each into 40 samples, given the 40 before and a copy of its output one period ago, through gates that
+decide how much of that copy each layer sees. It is trained on its own output, not on the true past.
 
 Conventions: signals are pre-emphasized, (B, samples), in [-1, 1]; features (B, frames, 20) are those of a receiver, two
 more frames on either side than are made. A frame is 160 samples, centred in its analysis window like LPCNet's.
