@@ -17,9 +17,9 @@ from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
+from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
-PCM = ("u8", "s16le", "s16be", "s32le", "f32le")  # as FFmpeg calls them
 AUDIO_IN = "any audio file (WAV, FLAC, OGG, MP3 ...; any rate), or - for standard input"
 AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 
@@ -163,6 +163,8 @@ def _encode(options) -> int:
     if options.rate != 16000 and not raw:
         raise PcodecError("--rate is that of --raw samples; an audio file says its own")
     if options.stream:
+        if options.group is not None:
+            raise PcodecError("--stream goes without --group: the group follows the talk")
         with _live(options) as (source, target):
             pipes.send(_codec(options, "personalized"), source, target, raw)
         return 0
@@ -184,7 +186,7 @@ def _decode(options) -> int:
             raise PcodecError("--stream goes without --rate, --loss and --adapter")
         with _live(options) as (source, target):
             raw = Raw(options.raw, options.rate) if options.raw else None
-            make = Codec.of if not options.codec else lambda stream: _codec(options)
+            make = (lambda kind: _codec(options)) if options.codec else Codec.of
             pipes.receive(source, target, make, raw, options.seed)
         return 0
     values = {name: getattr(options, name) for name in ("adapter", "seed", "rate", "loss", "burst")}
@@ -208,8 +210,8 @@ def _folder(action, options, **values) -> int:
     """All files of a folder, with a table of what became of them; 1 if one failed."""
     from pcodec.codecs import folders
 
-    if "-" in (options.input, options.output) or options.jobs < 1:
-        raise PcodecError("a folder goes to a folder, with 1 job or more")
+    if options.output == "-" or options.jobs < 1 or options.raw:
+        raise PcodecError("a folder goes to a folder, with 1 job or more, and without --raw")
     given = options.codec or ("personalized" if action == "encode" else None)
     make = functools.partial(_loaded, given, options.units, options.groups)
     done = folders.run(action, Path(options.input), Path(options.output), make, options.jobs, **values)

@@ -6,7 +6,7 @@ in the same folder, then renamed, so that a killed run leaves no half-written fi
 Conventions: a run is "preset-corpus", for example smoke-demo. All folders lie under `root()`.
 
 Contents: `SHIPPED`, `root`, `results`, `figures`, `models`, `cache`, `cached`, `notebook`, `split_list`, `replacing`,
-`remove_leftovers`, `check_target`.
+`check_target`.
 """
 
 import contextlib
@@ -82,7 +82,8 @@ def split_list(run: str) -> Path:
 def replacing(path: Path):
     """Give a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise.
 
-    A link is followed. Raises `PcodecError` where something else than a file is in the way.
+    A link is followed. What killed calls have left in the folder goes, once it is a day old. Raises `PcodecError` where
+    something else than a file is in the way.
     """
     path = Path(path).resolve()
     check_target(path)
@@ -90,6 +91,7 @@ def replacing(path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise PcodecError(f"{path}: its folder is a file") from None
+    _remove_leftovers(path.parent)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")  # keeps the suffix, which writers look at
     try:
         yield temporary
@@ -99,8 +101,7 @@ def replacing(path: Path):
         temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that killed calls have left in a folder (`replacing`), once they are a day old."""
+def _remove_leftovers(folder):
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if TEMPORARY.match(entry.name) and time.time() - entry.stat().st_mtime > LEFTOVER_SECONDS:

@@ -34,6 +34,6 @@ def test_leftovers_of_killed_calls_go_after_a_day(tmp_path):
         (tmp_path / name).write_text("half")
         if name != names[1]:
             os.utime(tmp_path / name, (1e9, 1e9))
-    paths.remove_leftovers(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
-    paths.remove_leftovers(tmp_path / "missing")
+    with paths.replacing(tmp_path / "x.wav") as temporary:
+        temporary.write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {*names[1:], "x.wav"}

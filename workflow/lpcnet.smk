@@ -74,8 +74,8 @@ rule synthesis:
         source("08_synthesis"), table("corpus", *(f"groups-C{C}" for C in GROUPS)), f"{M}/codebooks.npz",
         model(f"groups-C{GROUPS[0]}", *LPCNET_SPOKEN),
     output:
-        table("decoded", "packet_loss"), figure("excitation", "spectrograms", "waveforms", "lost_packets"), f"{F}/listen.html",
-        notebook=f"{R}/08_synthesis.ipynb",
+        table("decoded", "packet_loss"), figure("excitation", "spectrograms", "waveforms", "lost_packets"),
+        f"{F}/listen.html", notebook=f"{R}/08_synthesis.ipynb",
     params: values=values("08_synthesis")
     log: f"{LOGS}/08_synthesis.log"
     threads: workflow.cores

@@ -21,7 +21,7 @@ A group byte is the index in the upper four bits and its complement in the lower
 picks another group. Its cost is 8 bits per interval: 8 b/s, half a percent, at 25 packets (1 s). The header's 192 bits
 are sent once. Notebook 03_bitstream.
 
-Contents: `Stream`.
+Contents: `Stream`, `Kind`.
 """
 
 import io
@@ -30,6 +30,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,6 +49,13 @@ HEADER_BYTES = HEADER.size + CHECKSUM.size
 MOST_GROUPS = 15
 MOST_SAMPLES = 2**32 - 1  # 74 hours
 MOST_INTERVAL = 255  # packets
+
+
+class Kind(NamedTuple):
+    """What a decoder must fit; a `Stream` has the same two."""
+
+    codebooks: str  # identity, 16 hexadecimal digits
+    groups: int  # C
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +131,14 @@ class Stream:
         """Duration of the packets, in s: the signal's, up to 40 ms more."""
         return len(self.packets) * PACKET_SAMPLES / audio.RATE
 
+    @property
+    def frame_bits(self) -> tuple[int, int]:
+        """Bits beside the packets, in the file that this was read from or will be: of header and end; of updates."""
+        return 8 * (HEADER_BYTES + self.live * live.MORE_BYTES), 8 * (len(self.group) - 1)
+
     def info(self) -> dict[str, str]:
         """What `pcodec info` prints: names and texts. Rates are bits per second of the time that the packets last."""
-        header, updates = 8 * (HEADER_BYTES + self.live * live.MORE_BYTES), 8 * (len(self.group) - 1)
+        header, updates = self.frame_bits
         total = header + updates + 8 * self.packets.size
         share = 100 * (header + updates) / total
         step = self.interval * PACKET_SAMPLES / audio.RATE
@@ -146,13 +159,13 @@ class Stream:
 
     def numbers(self) -> dict:
         """What `pcodec info --json` prints: s, samples, b/s, bytes."""
-        updates = 8 * (len(self.group) - 1)
+        header, updates = self.frame_bits
         return {
             "seconds": self.seconds, "samples": self.samples, "rate_hz": audio.RATE, "packets": len(self.packets),
             "codebooks": self.codebooks, "groups": self.groups, "update_interval_packets": self.interval,
             "group": [None if index == UNKNOWN else index for index in self.group],
             "packets_bps": self.payload_rate, "updates_bps": updates / self.sent,
-            "bytes": HEADER_BYTES + self.live * live.MORE_BYTES + len(self.group) - 1 + self.packets.size,
+            "bytes": (header + updates) // 8 + self.packets.size,
         }  # fmt: skip
 
     def to_bytes(self) -> bytes:
@@ -199,19 +212,19 @@ class Stream:
         packets = np.concatenate([packet for packet, _ in units])
         return cls(packets, reader.samples, identity.hex(), groups, tuple(group for _, group in units), 1, True)
 
-    @classmethod
-    def begin_live(cls, codebooks: str, groups: int) -> bytes:
+    @staticmethod
+    def begin_live(codebooks: str, groups: int) -> bytes:
         """The header of a live stream."""
         header = HEADER.pack(MAGIC, live.VERSION, groups, UNKNOWN, 1, 0, bytes.fromhex(codebooks))
         return header + CHECKSUM.pack(zlib.crc32(header))
 
-    @classmethod
-    def live_header(cls, header: bytes) -> tuple[str, int]:
-        """Identity of the codebooks, and number of groups, of a live stream; raises `PcodecError` if it is none."""
+    @staticmethod
+    def live_header(header: bytes) -> Kind:
+        """What the decoder of a live stream must fit; raises `PcodecError` if this is not the header of one."""
         if _length(header)[1] != live.VERSION:
             raise PcodecError("a file of known length, not a live stream: decode it without --stream")
         _, _, groups, _, _, _, identity = HEADER.unpack_from(header)
-        return identity.hex(), groups
+        return Kind(identity.hex(), groups)
 
     def write(self, path: str | Path) -> None:
         """Write the .plpc file; it appears when it is whole."""

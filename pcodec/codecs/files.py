@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from pcodec import PcodecError, note, paths
 from pcodec.bitstream.container import Stream
-from pcodec.bitstream.loss import lost_packets
+from pcodec.bitstream.packet_loss import lost_packets
 from pcodec.codecs.parametric import Codec
 from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
@@ -39,7 +39,6 @@ def encode(coder: Codec, source: str, target: str, group: int | None = None, raw
     if target == "-":
         sys.stdout.buffer.write(stream.to_bytes())
     else:
-        paths.remove_leftovers(Path(target).parent)
         stream.write(target)
 
 
@@ -50,7 +49,7 @@ def decode(
     """Stream to audio file, with the shipped codec that fits unless another is given; `adapter` as in `Codec.adapt`.
 
     The file has `rate` Hz; with `raw` no header. Of the packets a share `loss` is lost, in bursts of `burst`, and
-    concealed (`bitstream.loss`).
+    concealed (`bitstream.packet_loss`).
     """
     check_rate(rate)
     with taken(source, ".plpc") as path:
@@ -111,7 +110,6 @@ def _write(coder, stream, target, seed, rate=audio.RATE, raw="", lost=None):
                 bar.update(len(block) / audio.RATE)
 
     with _output(target) as path, audio.writing(path, rate, raw) as append:
-        paths.remove_leftovers(path.parent)
         for block in pieces() if rate == audio.RATE else audio.resampled(pieces(), audio.RATE, rate):
             append(block)
 

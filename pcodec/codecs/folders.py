@@ -23,11 +23,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError
 from pcodec.bitstream.container import Stream
 from pcodec.codecs import files
 from pcodec.codecs.parametric import Codec
 from pcodec.speech import names
+
+_codec = None  # of this process
 
 
 class Done(NamedTuple):
@@ -60,10 +62,12 @@ def run(
         inside = path.relative_to(source)
         stem = inside.with_suffix("") if stems[path.with_suffix("")] == 1 else inside
         work.append((action, inside, path, target / f"{stem}{'.plpc' if encode else '.wav'}", options))
-    for parent in {result.parent for *_, result, _ in work}:
-        paths.remove_leftovers(parent)
-    waiting = [item for item in work if not _is_there(item)]
-    done = [_done(item, "there") for item in work if item not in waiting]
+    waiting, done = [], []
+    for item in work:
+        if _is_there(item):
+            done.append(_done(item, "there"))
+        else:
+            waiting.append(item)
     with tqdm(total=len(waiting), desc=f"{action[:-1]}ing", unit="file", disable=None, mininterval=0.5) as bar:
         for each in _outcomes(waiting, make_codec, jobs):
             done.append(each)
@@ -84,9 +88,10 @@ def told(done: list[Done]) -> list[str]:
 
 def _outcomes(work, make_codec, jobs) -> Iterator[Done]:
     if jobs == 1:
-        codec = make_codec()
-        yield from (_one(item, codec) for item in work)
+        _take(make_codec)
+        yield from map(_one, work)
         return
+    make_codec()  # so that what is wrong with it is said once
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(work) or 1), context, _begin, (make_codec,)) as pool:
         try:
@@ -102,10 +107,14 @@ def _outcomes(work, make_codec, jobs) -> Iterator[Done]:
 
 def _begin(make_codec):
     """A process that does files gets its codec. It ends when it is told to, or with the process that started it."""
-    global _codec
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _take(make_codec)
+
+
+def _take(make_codec):
+    global _codec
     _codec = make_codec()
 
 
@@ -114,14 +123,13 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _one(item, codec=None):
+def _one(item):
     action, inside, path, result, options = item
-    codec = codec or globals().get("_codec")
     try:
         if action == "encode":
-            files.encode(codec, str(path), str(result), **options)
+            files.encode(_codec, str(path), str(result), **options)
         else:
-            files.decode(str(path), str(result), codec, **options)
+            files.decode(str(path), str(result), _codec, **options)
         return _done(item, "done")
     except (PcodecError, OSError) as error:
         return Done(str(inside), "failed", 0.0, 0, " ".join(str(error).split()))
@@ -129,13 +137,16 @@ def _one(item, codec=None):
 
 def _done(item, state):
     action, inside, path, result, _ = item
-    try:
-        seconds = Stream.read(result if action == "encode" else path).seconds
-    except PcodecError:  # a file that was there may be anything
-        seconds = 0.0
+    seconds = Stream.read(result if action == "encode" else path).seconds
     return Done(str(inside), state, seconds, result.stat().st_size)
 
 
 def _is_there(item):
-    *_, path, result, _ = item
-    return result.exists() and result.stat().st_mtime >= path.stat().st_mtime
+    """Whether the result is newer than its file, and the stream of the two can be read."""
+    action, _, path, result, _ = item
+    if not result.exists() or result.stat().st_mtime < path.stat().st_mtime:
+        return False
+    try:
+        return bool(Stream.read(result if action == "encode" else path))
+    except PcodecError:
+        return False

@@ -23,7 +23,7 @@ import scipy.signal
 from pcodec import PcodecError, features, note, paths
 from pcodec.bitstream import quantizer
 from pcodec.bitstream.codebooks import Codebooks
-from pcodec.bitstream.container import Stream
+from pcodec.bitstream.container import Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
 from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
 from pcodec.features.cepstrum import FRAME
@@ -35,7 +35,7 @@ from pcodec.speech import audio
 
 SHIPPED = {"general": (384, 1), "personalized": (256, 2)}  # name: units of GRU_A, C
 LISTEN = 60 * audio.RATE  # samples from its start that decide the group of a signal
-OFFSET = 0.02  # mean of a signal, from which on it is removed
+OFFSET, OFFSET_OVER = 0.02, 5 * audio.RATE  # mean of so many samples at a signal's start, from which on it is removed
 AT_ONCE = 25  # packets decoded at a time: bounds the memory
 SILENCE = -12.4  # c0 under which a frame is digital silence, sent as -12.5; a bit that flips now and then has -12.25
 FADE = 20  # lost frames, 200 ms, until nothing is left
@@ -73,8 +73,8 @@ class Codec:
         return cls(name_or_folder, units, C)
 
     @classmethod
-    def of(cls, stream: Stream) -> "Codec":
-        """The shipped codec that can decode a stream; raises `PcodecError` if there is none."""
+    def of(cls, stream: Stream | Kind) -> "Codec":
+        """The shipped codec that can decode a stream of that kind; raises `PcodecError` if there is none."""
         for name, (_, C) in SHIPPED.items():
             if C == stream.groups:
                 codec = cls.load(name)
@@ -114,7 +114,7 @@ class Codec:
         if samples.ndim == 2 and samples.shape[1] <= samples.shape[0] and np.issubdtype(samples.dtype, np.floating):
             samples, _ = audio.mono(samples)
         samples = audio.checked(samples)
-        if not isinstance(rate, int | float | np.number) or rate != int(rate) or rate <= 0:
+        if not isinstance(rate, int | float | np.number) or not float(rate).is_integer() or rate <= 0:
             raise PcodecError(f"a rate is a positive whole number of Hz, got {rate}")
         if rate != audio.RATE and len(samples):
             samples = audio.resample(samples, int(rate))
@@ -169,7 +169,7 @@ class Codec:
             yield block[max(0, -made) : max(0, stream.samples - made)]
             made += len(block)
 
-    def check(self, stream: Stream) -> None:
+    def check(self, stream: Stream | Kind) -> None:
         """Raises `PcodecError` if a stream's codebooks or groups are not this codec's. One decoder for all has none."""
         if stream.codebooks != self.codebooks.identity:
             raise PcodecError(f"coded with codebooks {stream.codebooks}, this codec has {self.codebooks.identity}")
@@ -194,7 +194,9 @@ class Codec:
 
 
 def without_offset(blocks: Iterable[np.ndarray], least: float = OFFSET) -> Iterator[np.ndarray]:
-    """The pieces of a signal, high-passed if the mean of the first one is over `least`.
+    """The pieces of a signal (samples,) at 16 kHz, high-passed if the mean of its first seconds is `least` or more.
+
+    They are seconds of the first piece: those of a live talk are short, and always filtered (`least` = 0).
 
     A constant offset, of a cheap sound card, is energy in the lowest band, from which a decoder bursts. Other signals
     are left as they are, bit by bit.
@@ -203,7 +205,7 @@ def without_offset(blocks: Iterable[np.ndarray], least: float = OFFSET) -> Itera
     first = next(blocks, None)
     if first is None:
         return
-    offset = first.mean(dtype=np.float64) if len(first) else 0.0
+    offset = first[:OFFSET_OVER].mean(dtype=np.float64) if len(first) else 0.0
     if abs(offset) < least:
         yield from itertools.chain([first], blocks)
         return

@@ -49,12 +49,13 @@ def send(coder: Codec, source, target, raw: Raw | None = None) -> int:
 def receive(source, target, make_codec, raw: Raw | None = None, seed: int = 1) -> int:
     """From an unbuffered file of packets to one of sound, at 16 kHz; returns the number of samples.
 
-    `make_codec(header's codebooks and groups)` gives the codec. Raises `PcodecError`, after what came has been decoded,
+    `make_codec` gives the codec, for a `container.Kind`. Raises `PcodecError`, after what came has been decoded,
     if the stream is damaged or has no end.
     """
     read = _exactly(source)
-    identity, groups = Stream.live_header(read(HEADER_BYTES))
-    coder = make_codec(Stream(np.zeros((1, 8), np.uint8), 1, identity, groups))
+    kind = Stream.live_header(read(HEADER_BYTES))
+    coder = make_codec(kind)
+    coder.check(kind)
     decoder, reader, error = Decoder(coder, seed), live.Reader(read), None
     form, written, waiting = raw or Raw("s16le", audio.RATE), -DELAY, np.zeros(0, np.float32)
 

@@ -8,8 +8,8 @@ Conventions: a matrix (16 R, K) is cut into R strips of 16 rows; of each strip t
 are kept; a dense matrix is one of which all are kept. Weights are float16, arithmetic is float32. The relative error of
 `exp2` and the absolute ones of `sigmoid` and `tanh`, which are made from it, are below 4e-7.
 
-Contents: `Blocks`, `pack`, `add_product`, `TOGETHER`, `exp2`, `sigmoid`, `tanh`, `compiled` (how to compile what calls
-them).
+Contents: `Blocks`, `pack`, `add_product`, `TOGETHER`, `exp2`, `sigmoid`, `tanh`, `gru_step`, `compiled` (how to compile
+what calls them).
 """
 
 import functools
@@ -184,3 +184,18 @@ def sigmoid(x):
 def tanh(x):
     """Hyperbolic tangent, float32."""
     return np.float32(2.0) * sigmoid(x + x) - np.float32(1.0)
+
+
+@compiled()
+def gru_step(inputs, recurrent, h):
+    """States h (S, N) go one step on, in place, from a GRU's products of its input and of h, (S, 3 N) each.
+
+    Gates are in PyTorch's order r, z, n; the products have their biases; `recurrent` is scratch afterwards.
+    """
+    n = h.shape[1]
+    for s in range(len(h)):
+        for i in range(2 * n):
+            recurrent[s, i] = sigmoid(recurrent[s, i] + inputs[s, i])
+        for i in range(n):
+            c = tanh(inputs[s, 2 * n + i] + recurrent[s, i] * recurrent[s, 2 * n + i])
+            h[s, i] = c + recurrent[s, n + i] * (h[s, i] - c)

@@ -13,7 +13,6 @@ Contents: `reproduce`, `guard`.
 import csv
 import fcntl
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -32,7 +31,6 @@ GRACE = 3.0  # s in which processes that are to end may tidy up
 ENDING = 15.0  # s in which the guard of a killed run is done
 BETWEEN = 9.5  # s without a line from any notebook: none runs
 LONGEST = 100  # bytes of a socket's path
-TEMPORARY = re.compile(r"\.[0-9a-f]{8}-.")  # names of `paths.replacing`
 
 
 def reproduce(preset: str, corpus: str, cores: str = "all", again: bool = False) -> list[str]:
@@ -176,7 +174,7 @@ def _tidy(run):
     """Remove what a killed run was writing."""
     for folder in (paths.results(run), paths.figures(run), paths.models(run)):
         for path in folder.rglob(".*"):
-            if TEMPORARY.match(path.name):
+            if paths.TEMPORARY.match(path.name):
                 path.unlink(missing_ok=True)
 
 

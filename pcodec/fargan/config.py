@@ -31,7 +31,6 @@ class FarganConfig:
     step_conditioning: int = 80  # what a sub-frame is given of it
     features: int = 20  # per frame
     pitch_embedding: int = 12
-    noise: int = 0  # random numbers that a sub-frame is given
 
 
 SIZES = {  # layers are multiples of 16 wide, as the registers of synthesis

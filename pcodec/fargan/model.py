@@ -11,15 +11,11 @@ Contents: `Fargan`, `FrameNetwork`, `StepNetwork`.
 """
 
 import itertools
-from pathlib import Path
 
-import numpy as np
-
-from pcodec import PcodecError
 from pcodec.compute.backend import torch
 from pcodec.fargan.config import HISTORY, PERIODS, STEP, STEPS, FarganConfig
 from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN
-from pcodec.learning import weights
+from pcodec.learning import network
 
 nn = torch.nn
 SMALLEST = 1e-5  # gain
@@ -65,9 +61,8 @@ class StepNetwork(nn.Module):
     def __init__(self, config: FarganConfig):
         super().__init__()
         pitch, step = STEP + 2 * PERIODS, config.step_conditioning
-        self.noise = config.noise
         self.gain = nn.Linear(step, 1)
-        self.conv = nn.Linear(2 * (step + pitch + STEP + config.noise), config.conv, bias=False)
+        self.conv = nn.Linear(2 * (step + pitch + STEP), config.conv, bias=False)
         self.conv_glu = GLU(config.conv)
         self.gates = nn.Linear(config.conv, 4)
         widths = [config.conv, config.gru_1, config.gru_2, config.gru_3]
@@ -93,10 +88,7 @@ class StepNetwork(nn.Module):
         period = (past.gather(1, at) * scale).clamp(-1, 1)
         before = (past[:, -STEP:] * scale).clamp(-1, 1)
         copied = period[:, PERIODS:-PERIODS]
-        parts = [conditioning, period, before]
-        if self.noise:
-            parts.append(torch.randn(len(past), self.noise, device=past.device))
-        now = torch.cat(parts, dim=1)
+        now = torch.cat([conditioning, period, before], dim=1)
         x = self.conv_glu(torch.tanh(self.conv(torch.cat([states[0], now], dim=1))))
         gates = torch.sigmoid(self.gates(x))
         new, layers = [now], [x]
@@ -110,17 +102,15 @@ class StepNetwork(nn.Module):
         return torch.tanh(self.out(x)) * gain, new
 
 
-class Fargan(nn.Module):
-    """The decoder network. `provenance` travels with the weights: group, preset, seed, updates, codebooks."""
+class Fargan(network.Network):
+    """The decoder network."""
+
+    CONFIG = FarganConfig
 
     def __init__(self, config: FarganConfig | None = None, seed: int | None = None):
-        super().__init__()
-        self.config = config = config or FarganConfig()
-        self.provenance: dict = {}
-        with torch.random.fork_rng(devices=[]):
-            if seed is not None:
-                torch.manual_seed(seed)
-            self.frame, self.step = FrameNetwork(config), StepNetwork(config)
+        super().__init__(config or FarganConfig())
+        with network.seeded(seed):
+            self.frame, self.step = FrameNetwork(self.config), StepNetwork(self.config)
             for name, parameter in self.named_parameters():
                 if "weight_hh" in name or "gate.weight" in name:
                     nn.init.orthogonal_(parameter)
@@ -133,7 +123,7 @@ class Fargan(nn.Module):
         """Features (B, F + 4, 20) and the first samples (B, 160 P), P >= 1 -> the signal (B, 160 F), which begins so.
 
         The first of these frames is the past; through the others the network runs, but what it writes is replaced by
-        what is true. `jitter` is the noise on what is fed back, relative to the gain's scale.
+        what is true. `jitter` is the noise on what is fed back, in mean magnitudes of each sub-frame.
         """
         conditioning = self.frame(features)
         lag = lags(features[:, 2:-2])
@@ -150,23 +140,3 @@ class Fargan(nn.Module):
             noise = jitter * torch.randn_like(samples) * samples.detach().abs().mean(1, True) if jitter else 0.0
             past = torch.cat([past[:, STEP:], samples + noise], dim=1)
         return torch.cat(made, dim=1)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The weights by name."""
-        return {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
-
-    def save(self, path: str | Path, dtype=np.float32) -> None:
-        """Weights, config and provenance as safetensors."""
-        weights.write(path, self.config, self.arrays(), self.provenance, dtype)
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Fargan":
-        """Raises `PcodecError` naming the file if it is missing or no such decoder."""
-        config, arrays, provenance = weights.read(path, FarganConfig)
-        model = cls(config)
-        try:
-            model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-        except RuntimeError as error:
-            raise PcodecError.of(path, "no Fargan decoder", error) from None
-        model.provenance = provenance
-        return model.eval()

@@ -78,16 +78,16 @@ def fit(
     """
     if batch < 1 or redraw < 1 or frames < 1:
         raise PcodecError(f"cannot train with batch {batch}, redraw {redraw}, frames {frames}")
-    player = loop.Player(model, optimizers.build(model, "muon"), optimizers.Annealed(learning_rate, 0.0, anneal))
-    task = _Spectral(player, draw, validation, batch, frames, redraw, seed)
+    learner = loop.Learner(model, optimizers.build(model, "muon"), optimizers.Annealed(learning_rate, 0.0, anneal))
+    task = _Spectral(learner, draw, validation, batch, frames, redraw, seed)
     return loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint).evaluations
 
 
 class _Spectral(loop.Task):
     """The framewise decoder as the training loop sees it."""
 
-    def __init__(self, player, draw, validation, batch, frames, redraw, seed):
-        self.players, self.model, self.draw, self.validation = {"model": player}, player.network, draw, validation
+    def __init__(self, learner, draw, validation, batch, frames, redraw, seed):
+        self.learners, self.model, self.draw, self.validation = {"model": learner}, learner.network, draw, validation
         self.batch, self.frames, self.redraw, self.seed = batch, frames + PRIMER, redraw, seed
         self.number = None
         self._drawn(0)

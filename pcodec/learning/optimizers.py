@@ -56,9 +56,8 @@ def build(model, name: str) -> list:
     """Adam with AMSGrad, for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer."""
     if name not in ("adam", "muon"):
         raise PcodecError(f"optimizer must be adam or muon, got {name}")
-    layers = [
-        layer for layer in model.modules() if isinstance(layer, torch.nn.GRU | torch.nn.GRUCell | torch.nn.Linear)
-    ]
+    kinds = torch.nn.GRU | torch.nn.GRUCell | torch.nn.Linear
+    layers = [layer for layer in model.modules() if isinstance(layer, kinds)]
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     inside = {id(weight) for layer in layers if name == "muon" for weight in layer.parameters() if weight.ndim == 2}
     others = [weight for weight in trained if id(weight) not in inside]

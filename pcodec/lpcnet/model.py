@@ -10,14 +10,12 @@ Contents: `LPCNet`, `FrameNetwork`, `SampleNetwork`, `DualFC`.
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
 
-from pcodec import PcodecError
 from pcodec.compute.backend import torch
 from pcodec.features.analysis import FEATURES, FRAME, LAG_MAX, LAG_MIN
-from pcodec.learning import weights
+from pcodec.learning import network
 from pcodec.lpcnet import loss, recurrence
 from pcodec.lpcnet.config import LPCNetConfig
 from pcodec.speech.audio import LEVELS
@@ -140,18 +138,16 @@ def _held(products, of_frames):
     return by_frame.view(frames * FRAME, batch, width)
 
 
-class LPCNet(nn.Module):
-    """The decoder network. `provenance` travels with the weights: group, preset, seed, updates, codebooks."""
+class LPCNet(network.Network):
+    """The decoder network."""
+
+    CONFIG = LPCNetConfig
 
     def __init__(self, config: LPCNetConfig | None = None, seed: int | None = None):
-        super().__init__()
-        self.config = config = config or LPCNetConfig()
-        self.provenance: dict = {}
-        with torch.random.fork_rng(devices=[]):
-            if seed is not None:
-                torch.manual_seed(seed)
-            self.frame = FrameNetwork(config)
-            self.sample = SampleNetwork(config)
+        super().__init__(config or LPCNetConfig())
+        with network.seeded(seed):
+            self.frame = FrameNetwork(self.config)
+            self.sample = SampleNetwork(self.config)
             self._initialize()
 
     def forward(self, features, codes, states=None, precision=torch.float32, targets=None):
@@ -176,31 +172,6 @@ class LPCNet(nn.Module):
         ramp = math.sqrt(12) * (torch.arange(LEVELS) - 127.5) / LEVELS
         noise = torch.empty_like(embedding).uniform_(-1.7321, 1.7321)
         embedding.data.copy_(0.1 * (noise + ramp[:, None]))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The weights by name, as `pcodec.learning.weights` and `pcodec.lpcnet.synthesis` use them."""
-        return {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
-
-    @property
-    def identity(self) -> str:
-        """16 hex digits of the weights' hash: what an adapter belongs to."""
-        return weights.identity(self.config, self.arrays())
-
-    def save(self, path: str | Path, dtype=np.float32) -> None:
-        """Weights, config and provenance as safetensors."""
-        weights.write(path, self.config, self.arrays(), self.provenance, dtype)
-
-    @classmethod
-    def load(cls, path: str | Path) -> "LPCNet":
-        """Raises `PcodecError` naming the file if it is missing or not a decoder."""
-        config, arrays, provenance = weights.read(path, LPCNetConfig)
-        model = cls(config)
-        try:
-            model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-        except RuntimeError as error:
-            raise PcodecError.of(path, "no LPCNet decoder", error) from None
-        model.provenance = provenance
-        return model.eval()
 
     def conditioning(self, features: np.ndarray) -> np.ndarray:
         """Features of a whole signal (F, 20) -> f (F, 128) float32."""

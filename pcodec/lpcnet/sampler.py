@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pcodec.compute.vector import LANES, LOG2E, Blocks, add_product, compiled, exp2, pack, sigmoid, tanh
+from pcodec.compute.vector import LANES, LOG2E, Blocks, add_product, compiled, exp2, gru_step, pack, tanh
 from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN
 from pcodec.features.cepstrum import FRAME, ORDER
 from pcodec.lpcnet.config import CONTEXT
@@ -147,12 +147,7 @@ def _gru(gates, inputs, recurrent, h):
             for i in range(n):
                 recurrent[s, gate * n + i] = gates.bias[gate * n + i] + gates.diagonals[gate * n + i] * h[s, i]
     add_product(gates.recurrent, h, recurrent)
-    for s in range(len(h)):
-        for i in range(2 * n):
-            recurrent[s, i] = sigmoid(recurrent[s, i] + inputs[s, i])
-        for i in range(n):
-            c = tanh(inputs[s, 2 * n + i] + recurrent[s, i] * recurrent[s, 2 * n + i])
-            h[s, i] = c + recurrent[s, n + i] * (h[s, i] - c)
+    gru_step(inputs, recurrent, h)
 
 
 @compiled()

@@ -23,6 +23,7 @@ import numpy as np
 import soundfile
 
 from pcodec import PcodecError
+from pcodec.speech import PCM
 
 FORMATS = "WAV, FLAC, Ogg, MP3, AAC/m4a, WebM, WMA and what else libsndfile or FFmpeg read"
 RATES = 1000, 1_000_000  # Hz, lowest and highest
@@ -31,7 +32,6 @@ NO_LENGTH = 2**48  # samples, from which on a header announces none
 OPEN = (0, 0xFFFFFFFF)  # bytes of samples that a WAV file from a pipe announces
 MOST_DAMAGED = 1000  # packets that cannot be decoded, after which a file is given up
 LIVE_BYTES = 1024  # that are read at a time from a live pipe: 32 ms of 16-bit samples at 16 kHz
-PCM = {"u8": "u1", "s16le": "<i2", "s16be": ">i2", "s32le": "<i4", "f32le": "<f4"}  # as FFmpeg calls them
 
 
 class Raw(NamedTuple):

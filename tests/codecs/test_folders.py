@@ -38,7 +38,7 @@ def test_every_file_is_done_or_named(recordings, codec_folder, tmp_path, jobs):
     written = sorted(str(path.relative_to(streams)) for path in streams.rglob("*.plpc"))
     assert written == ["a.flac.plpc", "a.wav.plpc", "b/c.plpc", "b/d.plpc"], "two of the same stem keep their suffix"
     assert Stream.read(streams / "b" / "d.plpc").to_bytes() == make().encode(audio.read(recordings / "b" / "d.wav"))
-    (streams / "b" / "d.plpc").unlink()
+    (streams / "b" / "d.plpc").write_bytes(b"something else")
     again = {each.file: each.state for each in folders.run("encode", recordings, streams, make, jobs)}
     assert again == {"a.flac": "there", "a.wav": "there", "b/c.ogg": "there", "b/d.wav": "done", "bad.mp3": "failed"}
     done = folders.run("decode", streams, back, make, jobs, rate=8000)
@@ -65,6 +65,10 @@ def test_refusals(recordings, tmp_path):
     ):
         with pytest.raises(PcodecError, match=message):
             folders.run("encode", source, target, lambda: None)
+    with pytest.raises(PcodecError, match="nowhere: neither a folder nor one of"):
+        folders.run("encode", recordings, tmp_path / "out", functools.partial(parametric.Codec.load, "nowhere"), jobs=2)
+    assert cli.main(["encode", "--raw", "s16le", str(recordings), str(tmp_path / "out")]) == 1
+    assert not (tmp_path / "out").exists()
     with pytest.raises(PcodecError, match=r"no \.plpc file in it"):
         folders.run("decode", recordings, tmp_path / "out", lambda: None)
 

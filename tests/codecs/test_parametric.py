@@ -215,9 +215,9 @@ def test_one_decoder_for_all_takes_every_stream(coder, one_for_all, speech):
 
 def test_a_constant_offset_is_removed_and_nothing_else_is_changed(coder, speech, capsys):
     part = speech[:32000]
-    assert "offset" not in capsys.readouterr().err
     plain = [np.float32(block) for block in (part[:9000], part[9000:])]
     assert np.array_equal(np.concatenate(list(parametric.without_offset(plain))), part)
+    assert "offset" not in capsys.readouterr().err
     shifted = list(parametric.without_offset([block + np.float32(0.4) for block in plain]))
     assert "a constant offset of 0.40 is removed" in capsys.readouterr().err
     assert abs(np.concatenate(shifted)[8000:].mean()) < 1e-3
@@ -253,6 +253,7 @@ def test_only_signals_are_coded(coder, speech):
         (3000 * speech, 16000, "expected in"),
         (speech, 0, "positive whole number of Hz, got 0"),
         (speech, None, "positive whole number of Hz, got None"),
+        (speech, float("nan"), "positive whole number of Hz, got nan"),
         (speech, 44100.5, "positive whole number of Hz, got 44100.5"),
     ]:
         with pytest.raises(PcodecError, match=message):

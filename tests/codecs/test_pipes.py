@@ -39,12 +39,12 @@ def pcm(samples):
     return Raw("s16le", audio.RATE).bytes(samples)
 
 
-@pytest.mark.parametrize("samples", [1, 400, 561, 6401, 16000])
+@pytest.mark.parametrize("samples", [0, 1, 400, 561, 6401, 16000])
 def test_as_many_samples_as_went_in(coder, speech, samples):
     packets, sound = io.BytesIO(), io.BytesIO()
     raw = Raw("s16le", audio.RATE)
     assert pipes.send(coder, Pipe(pcm(speech[:samples])), packets, raw) == samples
-    assert pipes.receive(Pipe(packets.getvalue()), sound, lambda stream: coder, raw) == samples
+    assert pipes.receive(Pipe(packets.getvalue()), sound, lambda kind: coder, raw) == samples
     assert len(sound.getvalue()) == 2 * samples
     stream = Stream.from_bytes(packets.getvalue())
     assert stream.samples == samples and stream.groups == 2
@@ -59,13 +59,22 @@ def test_a_cut_loses_only_what_had_not_come(coder, speech):
     raw = Raw("s16le", audio.RATE)
     pipes.send(coder, Pipe(pcm(speech[:16000])), packets, raw)
     with pytest.raises(PcodecError, match=r"truncated: it ends after 10 packets, without an end; 0\.40 s were decoded"):
-        pipes.receive(Pipe(packets.getvalue()[: 24 + 9 * 10 + 5]), sound, lambda stream: coder, raw)
+        pipes.receive(Pipe(packets.getvalue()[: 24 + 9 * 10 + 5]), sound, lambda kind: coder, raw)
     assert len(sound.getvalue()) == 2 * (640 * 10 - DELAY + 320)
+
+
+def test_another_codec_s_stream_is_refused(coder, codec_folder, speech):
+    packets = io.BytesIO()
+    pipes.send(
+        parametric.Codec.load(codec_folder, units=32, C=1), Pipe(pcm(speech[:800])), packets, Raw("s16le", 16000)
+    )
+    with pytest.raises(PcodecError, match="coded for 1 speaker groups, this codec has 2"):
+        pipes.receive(Pipe(packets.getvalue()), io.BytesIO(), lambda kind: coder)
 
 
 def test_a_file_is_no_live_stream(coder, speech):
     with pytest.raises(PcodecError, match="without --stream"):
-        pipes.receive(Pipe(coder.encode(speech)), io.BytesIO(), lambda stream: coder)
+        pipes.receive(Pipe(coder.encode(speech)), io.BytesIO(), lambda kind: coder)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pipe of POSIX")

@@ -5,9 +5,11 @@ import pytest
 import scipy.signal
 import torch
 
-from pcodec.fargan.config import HISTORY, SIZES
+from pcodec import PcodecError
+from pcodec.fargan.config import HISTORY, SIZES, FarganConfig
 from pcodec.fargan.model import Fargan, lags
 from pcodec.fargan.synthesis import Synthesizer
+from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 
 FRAMES = 200  # 2 s
 
@@ -51,13 +53,20 @@ def test_in_pieces_and_beside_others(features):
     decoder = Synthesizer(model.config, model.arrays())
     whole = decoder.decode(features)
     for cuts in ([1, 2, 3, 5, 60], [100], [4, 4, 8]):
-        state, pieces = decoder.start(), []
-        for part in np.split(features, cuts):
-            pieces.append(decoder.advance(state, part))
-        pieces.append(decoder.advance(state, features[:0], last=True))
-        assert np.array_equal(np.concatenate(pieces), whole)
+        state = decoder.start()
+        pieces = [decoder.advance(state, part[None]) for part in np.split(features, cuts)]
+        pieces.append(decoder.advance(state, features[None, :0], last=True))
+        assert np.array_equal(np.concatenate(pieces, axis=1)[0], whole)
     several = np.stack([features, features[::-1], 0.5 * features, features, features[::-1]])
     together = decoder.advance(decoder.start(5), several, last=True)
     assert np.array_equal(together[0], whole) and np.array_equal(together[3], whole)
-    assert np.array_equal(together[1], decoder.decode(features[::-1].copy()))
+    assert np.array_equal(together[1], decoder.decode(features[::-1]))
     assert decoder.decode(features[:0]).shape == (0,)
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(PcodecError, match="gru_2 must be a multiple of 16, got 100"):
+        Synthesizer(FarganConfig(gru_2=100), {})
+    LPCNet(LPCNetConfig(units=16), seed=1).save(tmp_path / "a.safetensors")
+    with pytest.raises(PcodecError, match=r"a\.safetensors: no Fargan decoder: of the family lpcnet"):
+        Synthesizer.load(tmp_path / "a.safetensors")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pcodec import PcodecError
-from pcodec.bitstream.loss import lost_packets
+from pcodec.bitstream.packet_loss import lost_packets
 
 
 @pytest.mark.parametrize(("share", "burst"), [(0.01, 1.0), (0.1, 1.0), (0.1, 4.0), (0.5, 2.0), (0.3, 10.0)])

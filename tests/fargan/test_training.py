@@ -1,0 +1,80 @@
+"""Training on spectra lowers the loss on speech that is not trained on; an update depends on its number alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from pcodec import PcodecError
+from pcodec.fargan import training
+from pcodec.fargan.config import SIZES
+from pcodec.fargan.examples import Excerpts
+from pcodec.fargan.model import Fargan
+from pcodec.features.cepstrum import FRAME
+from pcodec.learning import loop, optimizers
+from pcodec.speech import audio
+
+
+def excerpts(demo, codebooks, split, draw=None):
+    rows = demo[demo.split == split].groupby("speaker").head(2).iloc[:6]
+    signals = [(row.utterance, row.speaker, audio.read(row.path)) for row in rows.itertuples()]
+    return Excerpts.of(signals, codebooks, augment=draw is not None, draw=draw or 0)
+
+
+@pytest.fixture(scope="module")
+def data(demo, codebooks):
+    """(what is trained on, in two draws; what is not)."""
+    return [excerpts(demo, codebooks, "train", draw) for draw in (0, 1)], excerpts(demo, codebooks, "test")
+
+
+def test_signals_and_features_belong_together(data):
+    """Frames are as loud as their features say: the signal is delayed as the analysis is."""
+    _, unseen = data
+    assert len(unseen.signal) == FRAME * len(unseen.features) == FRAME * unseen.frames.sum()
+    power = np.log10((unseen.signal.numpy().reshape(-1, FRAME) ** 2).mean(axis=1) + 1e-9)
+    levels = {shift: np.corrcoef(np.roll(power, shift), unseen.features[:, 0])[0, 1] for shift in (-2, -1, 0, 1, 2)}
+    assert levels[0] > 0.1 + max(levels[-1], levels[1])
+    starts, which = unseen.starts(17)
+    features, signals = unseen.batch(starts[:3], 17)
+    assert features.shape == (3, 21, 20) and signals.shape == (3, 17 * FRAME) and which[0] == 0
+    assert torch.equal(signals[1], unseen.signal[starts[1] * FRAME : (starts[1] + 17) * FRAME])
+
+
+def test_another_draw_is_another_level(data):
+    (first, second), _ = data
+    assert np.array_equal(first.frames, second.frames)
+    assert not torch.allclose(first.signal, second.signal)
+
+
+def test_it_learns(data):
+    draws, unseen = data
+    model = Fargan(SIZES["tiny"], seed=1)
+    options = {"updates": 60, "batch": 12, "frames": 6, "redraw": 10, "evaluations": 1}
+    history = training.fit(model, lambda n: draws[n % 2], unseen, **options)
+    losses = history.groupby("update").loss.mean()
+    assert losses[60] < 0.9 * losses[0]
+    assert losses[60] == pytest.approx(training.evaluate(model, unseen).loss.mean(), rel=1e-6)
+    assert list(history.columns) == ["utterance", "speaker", "loss", "update", "training_loss"]
+
+
+def test_an_update_depends_on_its_number_alone(data):
+    """So that a killed training continues to the same result (tests/learning/test_loop.py)."""
+    draws, unseen = data
+    found = []
+    for before in ([0, 1, 2, 3], []):
+        model = Fargan(SIZES["tiny"], seed=1)
+        learner = loop.Learner(model, optimizers.build(model, "muon"), optimizers.Annealed(1e-3))
+        task = training._Spectral(learner, lambda n: draws[n % 2], unseen, 4, 5, 2, 1)
+        for update in [*before, 4]:
+            torch.manual_seed(update)
+            loss = dict(task.losses(update))["model"]
+        found.append(loss.item())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("options", [{"batch": 0}, {"frames": 0}, {"redraw": 0}])
+def test_refusals(data, options):
+    name, value = next(iter(options.items()))
+    with pytest.raises(PcodecError, match=f"cannot train with .*{name} {value}"):
+        training.fit(Fargan(SIZES["tiny"]), lambda n: data[0][0], data[1], updates=1, **options)
+    with pytest.raises(PcodecError, match="no speech to train on"):
+        Excerpts.of([], None, augment=False)
