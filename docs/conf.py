@@ -15,10 +15,10 @@ import ziamath
 from docutils import nodes
 
 import pcodec
-from pcodec.experiment import tables
+from pcodec.experiment import inventory
 
 ROOT = Path(__file__).resolve().parents[1]
-LISTEN = ROOT / "figures" / tables.RUN / "listen.html"  # with its folder of audio files, where a run has made it
+LISTEN = ROOT / "figures" / inventory.RUN / "listen.html"  # with its folder of audio files, where a run has made it
 SIZE = 16  # of a formula, in px for 1em
 
 project = "pcodec"
@@ -28,8 +28,8 @@ extensions = ["myst_nb"]
 root_doc = "docs/index"
 highlight_language = "text"  # of blocks that name none: commands
 smartquotes = False
-notebooks = [str(path.relative_to(ROOT)) for path, _ in tables.shown()]
-cards = [f"results/{tables.RUN}/README.md", f"models/{tables.RUN}/README.md", "pcodec/data/README.md"]
+notebooks = [str(path.relative_to(ROOT)) for path, _ in inventory.shown()]
+cards = [f"results/{inventory.RUN}/README.md", f"models/{inventory.RUN}/README.md", "pcodec/data/README.md"]
 include_patterns = ["docs/*.md", *cards, *notebooks]
 exclude_patterns = [".*", "build", "cache", "workflow", "tests", "**/__pycache__"]  # not searched for pages
 

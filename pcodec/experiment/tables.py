@@ -1,8 +1,8 @@
 """The generated tables of README and docs/.
 
 Task: no number is copied by hand. Between the lines `<!-- table: NAME -->` and `<!-- end -->` of README.md and
-docs/*.md stands what the function NAME makes of the published run's tables, of the modules' docstrings or of the
-notebooks' titles; a test compares them.
+docs/*.md stands what the function NAME makes of the published run's tables, or `pcodec.experiment.inventory` of what
+there is; a test compares them.
 
     python -m pcodec.experiment.tables      # after a run, a new module or a new notebook, before a commit
 
@@ -12,8 +12,6 @@ wherever a specialist is compared with it.
 Contents: `TABLES` (name: function), `pages`, `written`, `main`.
 """
 
-import ast
-import json
 import re
 import sys
 from pathlib import Path
@@ -21,9 +19,9 @@ from pathlib import Path
 import pandas as pd
 
 from pcodec import PcodecError
+from pcodec.experiment import inventory
+from pcodec.experiment.inventory import ROOT, RUN, lines
 
-ROOT = Path(__file__).resolve().parents[2]
-RUN = "desktop-librispeech"
 MEASURES = {
     "STOI": 3,
     "ESTOI": 3,
@@ -38,12 +36,6 @@ COMPARISONS = {
     "interaction": "interaction: own - other groups",
     "control - general": "control - general",
 }
-ROOMS = (
-    "compute", "speech", "features", "bitstream", "speakers", "learning", "lpcnet", "fargan", "soundstream", "semantic",
-    "anonymizer", "codecs", "evaluation", "plots", "experiment",
-)  # from the ground up; others follow  # fmt: skip
-ON_THE_SITE = ("general", "control", "C2-g0")  # of the decoders of the largest size, in notebook 06
-TRAINING = "06_training"
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->)\n(?:.*?\n)??(<!-- end -->)", re.S)
 
 
@@ -55,10 +47,6 @@ def between(row, decimals: int = 4, name: str = "difference") -> str:
     """A mean with its interval; differences carry their sign."""
     sign = "+" if name == "difference" else ""
     return f"{row[name]:{sign}.{decimals}f} [{row.low:{sign}.{decimals}f}, {row.high:{sign}.{decimals}f}]"
-
-
-def lines(header: list[str], rows: list) -> str:
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def percent(share: float, decimals: int = 0) -> str:
@@ -278,62 +266,6 @@ def measures() -> str:
     return lines(["measure", "range", "better", "source", "what it says of a vocoder"], rows)
 
 
-def rooms() -> str:
-    """One line a room, from its docstring."""
-    return lines(["room", "what lives there", "modules"], [
-        (f"`{room.name}`", summary(room / "__init__.py"),
-         ", ".join(f"`{path.stem}`" for path in sorted(room.glob("*.py")) if path.stem != "__init__"))
-        for room in _rooms()
-    ])  # fmt: skip
-
-
-def modules() -> str:
-    """One line a module, from its docstring."""
-    package = ROOT / "pcodec"
-    paths = [path for room in _rooms() for path in sorted(room.glob("*.py")) if path.stem != "__init__"]
-    paths += [path for path in sorted(package.glob("*.py")) if path.stem not in ("__init__", "__main__")]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
-    return lines(
-        ["module", "what it does"], [(f"`{name}`", summary(path)) for name, path in zip(names, paths, strict=True)]
-    )
-
-
-def _rooms() -> list[Path]:
-    found = [path.parent for path in (ROOT / "pcodec").glob("*/__init__.py")]
-    return sorted(found, key=lambda room: (ROOMS.index(room.name) if room.name in ROOMS else len(ROOMS), room.name))
-
-
-def summary(path: Path) -> str:
-    """First paragraph of a module's docstring, in one line."""
-    text = ast.get_docstring(ast.parse(path.read_text()))
-    if not text:
-        raise PcodecError(f"{path}: has no docstring")
-    return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
-
-
-def contents() -> str:
-    """The site's list of notebooks: executed copies of the published run; where there is none, the notebook itself."""
-    entries = [f"{title} </{path.relative_to(ROOT).with_suffix('')}>" for path, title in shown()]
-    return "\n".join(["```{toctree}", ":caption: Notebooks", ":hidden:", "", *entries, "```"])
-
-
-def shown() -> list[tuple[Path, str]]:
-    """The notebooks of the site in order, each with its title. Of notebook 06 three of the executed copies."""
-    found = []
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        cells = json.loads(path.read_text())["cells"]
-        title = "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
-        copies = sorted((ROOT / "results" / RUN).glob(f"{path.stem}*.ipynb"))
-        if path.stem == TRAINING and copies:
-            largest = max(int(copy.stem.split("-")[2]) for copy in copies)
-            copies = [path for whose in ON_THE_SITE for path in copies if path.stem.endswith(f"-{largest}-{whose}")]
-        for copy in copies or [path]:
-            which = copy.stem.removeprefix(path.stem).removeprefix("-")
-            which = re.sub(r"^C(\d+)$", r"C = \1", which)
-            found.append((copy, f"{title}: {which}" if which else title))
-    return found
-
-
 TABLES = {
     "claims": claims,
     "results": results,
@@ -349,9 +281,9 @@ TABLES = {
     "saving": saving,
     "quantization": quantization,
     "measures": measures,
-    "rooms": rooms,
-    "modules": modules,
-    "contents": contents,
+    "rooms": inventory.rooms,
+    "modules": inventory.modules,
+    "contents": inventory.contents,
 }
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from pcodec import PcodecError
-from pcodec.experiment import tables
+from pcodec.experiment import inventory, tables
 
 ROOT = tables.ROOT
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in tables.pages()}
@@ -93,7 +93,7 @@ def test_readme_lists_the_notebooks_in_order():
     listed = re.findall(r"^- \[(\w+)\]\(\./(\S+)\.ipynb\): \S", PAGES["README.md"], re.M)
     words = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
     assert [word for word, _ in listed] == words
-    shown = {str(path.relative_to(ROOT).with_suffix("")) for path, _ in tables.shown()}
+    shown = {str(path.relative_to(ROOT).with_suffix("")) for path, _ in inventory.shown()}
     assert {path for _, path in listed} <= shown, "each is on the site"
 
 
@@ -110,7 +110,7 @@ def test_figures_are_those_that_the_workflow_makes():
         assert (ROOT / "notebooks" / f"{word}.ipynb").exists(), word
         code = (ROOT / "notebooks" / f"{word}.ipynb").read_text()
         assert re.sub(r"-C\d$", "", figure).replace("SIMULATED_", "") in code, f"{word} makes no {figure}"
-    shown = {path.stem for path in (ROOT / "figures" / tables.RUN).glob("*.png")}
+    shown = {path.stem for path in (ROOT / "figures" / inventory.RUN).glob("*.png")}
     linked = set(re.findall(r"figures/[\w-]+/([\w-]+)\.png", PAGES["docs/figures.md"]))
     assert linked == shown, "every published figure is linked"
 
@@ -135,4 +135,4 @@ def test_rooms_and_modules_are_described():
 def test_a_module_without_docstring_is_refused(tmp_path):
     (tmp_path / "bare.py").write_text("x = 1\n")
     with pytest.raises(PcodecError, match=r"bare\.py: has no docstring"):
-        tables.summary(tmp_path / "bare.py")
+        inventory.summary(tmp_path / "bare.py")
