@@ -52,7 +52,11 @@ def command(home):
 
 
 def started(home):
-    return subprocess.Popen(**command(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    """A run that heeds a closed terminal, also where the tests were started with nohup."""
+    return subprocess.Popen(
+        **command(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 def reproduce(home):
