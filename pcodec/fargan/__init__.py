@@ -1,1 +1,1 @@
-"""A decoder for LPCNet's packets that writes 40 samples at a time: network, examples, training, synthesis; no codec has it yet."""
+"""A decoder for LPCNet's packets, 40 samples at a time: network, examples, training, synthesis; in no codec yet."""

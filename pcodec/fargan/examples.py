@@ -6,7 +6,7 @@ Conventions: an utterance is prepared by itself, with random numbers seeded by i
 polarity, dither. Its signal is pre-emphasized, in [-1, 1], and delayed by half a frame: a frame of it is centred in its
 analysis window.
 
-Contents: `prepare`, `Excerpts`.
+Contents: `prepare`, `Excerpts`, `mistaken`.
 """
 
 import zlib
@@ -23,11 +23,12 @@ from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.quantizer import quantized_features
 from pcodec.compute.backend import torch
 from pcodec.fargan.config import CONTEXT
-from pcodec.features.analysis import OFFSET, analyze_emphasized
+from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN, OFFSET, PACKET, analyze_emphasized
 from pcodec.features.cepstrum import FRAME
 from pcodec.speech import audio
 
 LEVELS = -14.0, 8.0  # dB, lowest and highest
+MISTAKES = 0.1  # share of excerpts with a wrong pitch somewhere
 RESPONSE = 0.375  # largest coefficient of a random spectral response, as in LPCNet's training
 
 
@@ -82,8 +83,20 @@ class Excerpts:
                   for end, length in zip(ends, self.frames, strict=True)]  # fmt: skip
         return np.concatenate(firsts), np.repeat(np.arange(len(firsts)), [len(each) for each in firsts])
 
-    def batch(self, starts: np.ndarray, frames: int):
-        """Excerpts at `starts` -> features (B, frames + 4, 20), signals (B, 160 frames)."""
+    def batch(self, starts: np.ndarray, frames: int, rng: np.random.Generator | None = None):
+        """Excerpts at `starts` -> features (B, frames + 4, 20), signals (B, 160 frames); `rng` makes pitch mistakes."""
         at = torch.as_tensor(starts)[:, None]
         features = self.features[at + torch.arange(-CONTEXT, frames + CONTEXT)]
+        if rng is not None:
+            features[..., FEATURES["pitch"]] = mistaken(features[..., FEATURES["pitch"]], rng)
         return features, self.signal[at * FRAME + torch.arange(frames * FRAME)]
+
+
+def mistaken(pitch: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Pitch features (B, F) -> with an octave or a little wrong in a packet's frames of some, as a search has it."""
+    factors = np.ones(pitch.shape)
+    for excerpt in np.flatnonzero(rng.random(len(factors)) < MISTAKES):
+        begin = rng.integers(factors.shape[1])
+        factors[excerpt, begin : begin + PACKET] = rng.choice([0.5, 2.0, rng.uniform(0.95, 1.05)])
+    periods = (50.0 * pitch + 100.0) * torch.as_tensor(factors, dtype=pitch.dtype)
+    return (periods.clamp(LAG_MIN + 1, LAG_MAX - 1) - 100.0) / 50.0

@@ -1,8 +1,9 @@
 """A decoder that writes 40 samples at a time, from its own past one pitch period back.
 
 Task: FARGAN (Valin, Mustafa, Buethe 2024, IEEE SPL). A network at frame rate makes four vectors of a frame. A network
-at 400 Hz turns each into 40 samples, given the 40 before and a copy of its output one period ago, through gates that
-decide how much of that copy each layer sees. It is trained on its own output, not on the true past.
+at 400 Hz turns each into 40 samples, given the 40 before, a copy of its output one period ago, through gates that
+decide how much of that copy each layer sees, and 40 numbers of noise (ours: breath is not a function of the packet).
+It is trained on its own output, not on the true past.
 
 Conventions: signals are pre-emphasized, (B, samples), in [-1, 1]; features (B, frames, 20) are those of a receiver, two
 more frames on either side than are made. A frame is 160 samples, centred in its analysis window like LPCNet's.
@@ -62,7 +63,7 @@ class StepNetwork(nn.Module):
         super().__init__()
         pitch, step = STEP + 2 * PERIODS, config.step_conditioning
         self.gain = nn.Linear(step, 1)
-        self.conv = nn.Linear(2 * (step + pitch + STEP), config.conv, bias=False)
+        self.conv = nn.Linear(2 * (step + pitch + 2 * STEP), config.conv, bias=False)
         self.conv_glu = GLU(config.conv)
         self.gates = nn.Linear(config.conv, 4)
         widths = [config.conv, config.gru_1, config.gru_2, config.gru_3]
@@ -70,7 +71,7 @@ class StepNetwork(nn.Module):
             nn.GRUCell(before + 2 * STEP, own, bias=False) for before, own in itertools.pairwise(widths)
         )
         self.glus = nn.ModuleList(GLU(own) for own in widths[1:])
-        self.skip = nn.Linear(sum(widths) + 2 * STEP, config.skip, bias=False)
+        self.skip = nn.Linear(sum(widths) + 3 * STEP, config.skip, bias=False)
         self.skip_glu = GLU(config.skip)
         self.out = nn.Linear(config.skip, STEP, bias=False)
 
@@ -79,8 +80,8 @@ class StepNetwork(nn.Module):
         zeros = like.new_zeros
         return [zeros(batch, self.conv.in_features // 2), *(zeros(batch, gru.hidden_size) for gru in self.grus)]
 
-    def forward(self, conditioning, past, lag, states):
-        """(B, 80), past output (B, 260), lag (B,) -> 40 samples (B, 40), states."""
+    def forward(self, conditioning, past, lag, noise, states):
+        """(B, 80), past output (B, 260), lag (B,), noise (B, 40) -> 40 samples (B, 40), states."""
         gain = torch.exp(self.gain(conditioning))
         at = HISTORY - lag[:, None] - PERIODS + torch.arange(STEP + 2 * PERIODS, device=past.device)
         at = torch.where(at >= HISTORY, at - lag[:, None], at)
@@ -88,7 +89,7 @@ class StepNetwork(nn.Module):
         period = (past.gather(1, at) * scale).clamp(-1, 1)
         before = (past[:, -STEP:] * scale).clamp(-1, 1)
         copied = period[:, PERIODS:-PERIODS]
-        now = torch.cat([conditioning, period, before], dim=1)
+        now = torch.cat([conditioning, period, before, noise], dim=1)
         x = self.conv_glu(torch.tanh(self.conv(torch.cat([states[0], now], dim=1))))
         gates = torch.sigmoid(self.gates(x))
         new, layers = [now], [x]
@@ -97,7 +98,7 @@ class StepNetwork(nn.Module):
             new.append(state)
             x = glu(state)
             layers.append(x)
-        x = torch.cat([*layers, gates[:, 3:] * copied, before], dim=1)
+        x = torch.cat([*layers, gates[:, 3:] * copied, before, noise], dim=1)
         x = self.skip_glu(torch.tanh(self.skip(x)))
         return torch.tanh(self.out(x)) * gain, new
 
@@ -123,7 +124,8 @@ class Fargan(network.Network):
         """Features (B, F + 4, 20) and the first samples (B, 160 P), P >= 1 -> the signal (B, 160 F), which begins so.
 
         The first of these frames is the past; through the others the network runs, but what it writes is replaced by
-        what is true. `jitter` is the noise on what is fed back, in mean magnitudes of each sub-frame.
+        what is true. `jitter` is the noise on what is fed back, in mean magnitudes of each sub-frame. The noise that is
+        an input is drawn anew.
         """
         conditioning = self.frame(features)
         lag = lags(features[:, 2:-2])
@@ -131,12 +133,14 @@ class Fargan(network.Network):
         past = nn.functional.pad(primer[:, :160], (HISTORY - 160, 0))
         true = primer[:, 160:].split(STEP, dim=1) if primer.shape[1] > 160 else ()
         states, made = self.step.start(batch, past), [primer[:, :160]]
+        noise = 2.0 * torch.rand(STEPS * frames, batch, STEP, device=past.device) - 1.0
         for number in range(STEPS, STEPS * frames):
             frame, part = divmod(number, STEPS)
-            samples, states = self.step(conditioning[:, frame, part], past, lag[:, frame], states)
+            samples, states = self.step(conditioning[:, frame, part], past, lag[:, frame], noise[number], states)
             if number - STEPS < len(true):
                 samples = true[number - STEPS]
             made.append(samples)
-            noise = jitter * torch.randn_like(samples) * samples.detach().abs().mean(1, True) if jitter else 0.0
-            past = torch.cat([past[:, STEP:], samples + noise], dim=1)
+            if jitter:
+                samples = samples + jitter * torch.randn_like(samples) * samples.detach().abs().mean(1, True)
+            past = torch.cat([past[:, STEP:], samples], dim=1)
         return torch.cat(made, dim=1)

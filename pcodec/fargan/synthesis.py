@@ -3,9 +3,9 @@
 Task: `Synthesizer` runs the decoder for whole signals and for streams; `pcodec.compute.vector` multiplies, so that the
 machine's registers are used and several signals share the reading of the weights.
 
-Conventions: weights are rounded to float16. The same features give the same samples, in one piece or in many, alone or
-beside others. A frame's audio is centred in its analysis window and its conditioning looks two frames ahead: a stream
-is `DELAY` = 400 samples, 25 ms, late. Before the first frame and after the last one the network sees those again.
+Conventions: weights are rounded to float16. The same features and seed give the same samples, in one piece or in many,
+alone or beside others. A frame's audio is centred in its analysis window and its conditioning looks two frames ahead: a
+stream is `DELAY` = 400 samples (25 ms) late. Before the first frame and after the last one it sees those again.
 
 Contents: `Synthesizer`, `State`, `fold`, `run`, `DELAY`.
 """
@@ -53,6 +53,7 @@ class Scratch(NamedTuple):
     both: np.ndarray  # (S, 2 I) what the convolution sees: its last input and this one
     copied: np.ndarray  # (S, 40) a period ago
     before: np.ndarray  # (S, 40)
+    noise: np.ndarray  # (S, 40)
     gains: np.ndarray  # (S, 1)
     gates: np.ndarray  # (S, 16), of which four are used
     layers: tuple  # outputs of convolution, GRUs and skip layer
@@ -67,22 +68,23 @@ class Scratch(NamedTuple):
 class State:
     """What S signals that are being made need of their past; changed in place by `Synthesizer.advance`."""
 
-    def __init__(self, config: FarganConfig, signals: int = 1):
+    def __init__(self, config: FarganConfig, seed: int = 1, signals: int = 1):
         def zeros(width):
             return np.zeros((signals, width), np.float32)
 
         grus = (config.gru_1, config.gru_2, config.gru_3)
         layers = (config.conv, *grus, config.skip)
-        seen = config.step_conditioning + 2 * STEP + 2 * PERIODS
+        seen = config.step_conditioning + 3 * STEP + 2 * PERIODS
+        self.rngs = [np.random.default_rng(seed) for _ in range(signals)]
         self.features = None  # (S, up to 4, 20): frames that have been seen and are still needed
         self.past, self.last = zeros(HISTORY), zeros(seen)  # output, and the convolution's last input
         self.hidden, self.emphasis = tuple(map(zeros, grus)), zeros(1)
         self.scratch = Scratch(
-            zeros(2 * seen), zeros(STEP), zeros(STEP), zeros(1), zeros(LANES),
+            zeros(2 * seen), zeros(STEP), zeros(STEP), zeros(STEP), zeros(1), zeros(LANES),
             tuple(map(zeros, layers)), tuple(map(zeros, layers)),
             tuple(zeros(width + 2 * STEP) for width in layers[:3]),
             tuple(zeros(3 * width) for width in grus), tuple(zeros(3 * width) for width in grus),
-            zeros(sum(layers[:4]) + 2 * STEP), zeros(STEP + -STEP % LANES),
+            zeros(sum(layers[:4]) + 3 * STEP), zeros(STEP + -STEP % LANES),
         )  # fmt: skip
 
 
@@ -103,9 +105,9 @@ class Synthesizer:
         config, arrays, _ = weights.read(path, FarganConfig)
         return cls(config, arrays)
 
-    def start(self, signals: int = 1) -> State:
-        """The state before the first frame."""
-        return State(self.config, signals)
+    def start(self, seed: int = 1, signals: int = 1) -> State:
+        """The state before the first frame; signals of one seed are given the same noise."""
+        return State(self.config, seed, signals)
 
     def advance(self, state: State, features: np.ndarray, last: bool = False) -> np.ndarray:
         """Next features (S, F, 20) of S signals -> the next samples (S, 160 F).
@@ -121,12 +123,13 @@ class Synthesizer:
         frames = max(0, seen.shape[1] - 2 * CONTEXT)
         state.features = seen[:, frames:] if seen.shape[1] else None
         out = np.zeros((len(seen), frames * FRAME), np.float32)
-        run(self.network, seen, state.past, state.last, state.hidden, state.emphasis, state.scratch, out)
+        noise = np.stack([2 * rng.random(out.shape[1], np.float32) - 1 for rng in state.rngs])
+        run(self.network, seen, noise, state.past, state.last, state.hidden, state.emphasis, state.scratch, out)
         return out
 
-    def decode(self, features: np.ndarray) -> np.ndarray:
+    def decode(self, features: np.ndarray, seed: int = 1) -> np.ndarray:
         """Features of a whole signal (F, 20) -> its samples (160 F,), still half a frame late."""
-        return self.advance(self.start(), features[None], last=True)[0]
+        return self.advance(self.start(seed), features[None], last=True)[0]
 
 
 def fold(arrays: dict[str, np.ndarray]) -> Network:
@@ -223,7 +226,8 @@ def _look_back(network, conditioning, lag, past, last, scratch, s):
         both[width + step + i] = min(max(past[s, at] * scale, np.float32(-1.0)), np.float32(1.0))
     for i in range(STEP):
         scratch.before[s, i] = min(max(past[s, HISTORY - STEP + i] * scale, np.float32(-1.0)), np.float32(1.0))
-    both[2 * width - STEP :] = scratch.before[s]
+    both[2 * width - 2 * STEP : 2 * width - STEP] = scratch.before[s]
+    both[2 * width - STEP :] = scratch.noise[s]
     scratch.copied[s] = both[width + step + PERIODS : width + step + PERIODS + STEP]
     scratch.gains[s, 0] = gain
     last[s] = both[width:]
@@ -277,6 +281,7 @@ def _layers(network, hidden, scratch):
     width = layers[3].shape[1]
     scratch.joined[:, at : at + width] = layers[3]
     _append(scratch, 3, scratch.joined, at + width)
+    scratch.joined[:, at + width + 2 * STEP :] = scratch.noise
     layers[4][:] = np.float32(0.0)
     _squashed(network.skip, scratch.joined, layers[4])
     _glu(network.glus[4], layers[4], scratch.gated[4])
@@ -285,8 +290,8 @@ def _layers(network, hidden, scratch):
 
 
 @compiled()
-def run(network, seen, past, last, hidden, emphasis, scratch, out):
-    """Features (S, F + 4, 20) -> out (S, 160 F); the states go on."""
+def run(network, seen, noise, past, last, hidden, emphasis, scratch, out):
+    """Features (S, F + 4, 20) and noise (S, 160 F) -> out (S, 160 F); the states go on."""
     signals, steps = len(seen), out.shape[1] // STEP
     if steps == 0:
         return
@@ -296,6 +301,7 @@ def run(network, seen, past, last, hidden, emphasis, scratch, out):
         conditioning[s] = _conditioning(network, seen[s])
     for number in range(steps):
         frame, part = number // STEPS, number % STEPS
+        scratch.noise[:] = noise[:, number * STEP : (number + 1) * STEP]
         for s in range(signals):
             of_step = conditioning[s, frame, part * step : (part + 1) * step]
             _look_back(network, of_step, _lag(seen[s, CONTEXT + frame, PITCH]), past, last, scratch, s)

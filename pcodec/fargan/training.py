@@ -104,8 +104,9 @@ class _Spectral(loop.Task):
 
     def losses(self, update):
         self._drawn(update)
-        chosen = np.random.default_rng([self.seed, update]).choice(self.starts, self.batch)
-        loss, _ = spectral_loss(self.model, *self.data.batch(chosen, self.frames), JITTER)
+        rng = np.random.default_rng([self.seed, update])
+        examples = self.data.batch(rng.choice(self.starts, self.batch), self.frames, rng)
+        loss, _ = spectral_loss(self.model, *examples, JITTER)
         yield "model", loss.mean()
 
     def evaluate(self):

@@ -9,6 +9,7 @@ Conventions: samples are (samples, channels) float32 in [-1, 1] at the file's ow
 Contents: `reading`, `live`, `Raw`, `check_rate`, `FORMATS`, `RATES`.
 """
 
+import contextlib
 import itertools
 import mmap
 import os
@@ -78,9 +79,9 @@ def reading(path: str | Path, raw: Raw | None = None):
         raise PcodecError(f"{path}: raw samples, not audio of known rate and format")
     with open(path, "rb") as opened:
         try:
-            file = _open(path, opened)
-            check_rate(file.rate, f"{path}: ")
-            yield file
+            with contextlib.closing(_open(path, opened)) as file:
+                check_rate(file.rate, f"{path}: ")
+                yield file
         except RuntimeError as error:  # soundfile's errors are RuntimeErrors, and those of `_Stream`
             raise PcodecError.of(path, f"truncated, damaged or not audio ({FORMATS})", error) from None
 
@@ -95,9 +96,11 @@ def _open(path, opened):
     if sound.format == "OGG" and not sound.frames and _holds_sound(opened):
         raise PcodecError(f"{path}: damaged: nothing of its sound can be decoded")
     endless = sound.format == "WAV" and _is_open(opened)
-    if endless or sound.frames > NO_LENGTH or sound.format == "MP3" or (sound.format == "OGG" and _is_joined(opened)):
-        return _Stream(path, opened, endless)
-    return _Sound(path, sound)
+    joined = sound.format == "OGG" and _is_joined(opened)
+    if not (endless or joined or sound.frames > NO_LENGTH or sound.format == "MP3"):
+        return _Sound(path, sound)
+    sound.close()
+    return _Stream(path, opened, endless)
 
 
 class _Sound:
@@ -128,6 +131,9 @@ class _Sound:
             yield samples
         if missing > 0:  # a FLAC file; for WAV files see above
             raise PcodecError(f"{self.path}: truncated: {missing} of {self.announced} samples cannot be read")
+
+    def close(self) -> None:
+        self.file.close()
 
 
 class _Stream:
@@ -181,6 +187,9 @@ class _Stream:
                 parts, count = [], 0
         if parts:
             yield np.concatenate(parts)
+
+    def close(self) -> None:
+        self.container.close()
 
     def _frames(self):
         packets = self.container.demux(self.stream)

@@ -35,11 +35,13 @@ def test_compiled_is_the_network(size, features):
     model = network(size)
     given = torch.from_numpy(np.pad(features, ((2, 2), (0, 0)), mode="edge"))[None]
     past, made = torch.zeros(1, HISTORY), []
+    noise = 2 * torch.from_numpy(np.random.default_rng(1).random((4 * FRAMES, 1, 40), np.float32)) - 1
     with torch.no_grad():
         conditioning, lag = model.frame(given), lags(given[:, 2:-2])
         states = model.step.start(1, past)
         for number in range(4 * FRAMES):
-            samples, states = model.step(conditioning[:, number // 4, number % 4], past, lag[:, number // 4], states)
+            of_step = conditioning[:, number // 4, number % 4]
+            samples, states = model.step(of_step, past, lag[:, number // 4], noise[number], states)
             past = torch.cat([past[:, 40:], samples], dim=1)
             made.append(samples)
     true = scipy.signal.lfilter([1.0], [1.0, -0.85], torch.cat(made, dim=1)[0].numpy())
@@ -58,10 +60,11 @@ def test_in_pieces_and_beside_others(features):
         pieces.append(decoder.advance(state, features[None, :0], last=True))
         assert np.array_equal(np.concatenate(pieces, axis=1)[0], whole)
     several = np.stack([features, features[::-1], 0.5 * features, features, features[::-1]])
-    together = decoder.advance(decoder.start(5), several, last=True)
+    together = decoder.advance(decoder.start(signals=5), several, last=True)
     assert np.array_equal(together[0], whole) and np.array_equal(together[3], whole)
     assert np.array_equal(together[1], decoder.decode(features[::-1]))
     assert decoder.decode(features[:0]).shape == (0,)
+    assert not np.array_equal(decoder.decode(features, seed=2), whole), "another seed is other noise"
 
 
 def test_refusals(tmp_path):

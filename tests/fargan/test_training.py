@@ -7,7 +7,7 @@ import torch
 from pcodec import PcodecError
 from pcodec.fargan import training
 from pcodec.fargan.config import SIZES
-from pcodec.fargan.examples import Excerpts
+from pcodec.fargan.examples import Excerpts, mistaken
 from pcodec.fargan.model import Fargan
 from pcodec.features.cepstrum import FRAME
 from pcodec.learning import loop, optimizers
@@ -78,3 +78,16 @@ def test_refusals(data, options):
         training.fit(Fargan(SIZES["tiny"]), lambda n: data[0][0], data[1], updates=1, **options)
     with pytest.raises(PcodecError, match="no speech to train on"):
         Excerpts.of([], None, augment=False)
+
+
+def test_mistakes_of_the_pitch_are_octaves_and_small_errors():
+    pitch = torch.from_numpy(np.random.default_rng(1).uniform(-1.0, 2.4, (2000, 21)).astype(np.float32))
+    factors = (50 * mistaken(pitch, np.random.default_rng(3)) + 100) / (50 * pitch + 100)
+    wrong = (factors - 1).abs() > 1e-5
+    assert 0.08 < wrong.any(dim=1).double().mean() < 0.12
+    assert wrong.sum(dim=1).max() == 4, "the frames of one packet"
+    kinds = factors[wrong].numpy()
+    octaves = np.isclose(kinds, 2, atol=0.01) | np.isclose(kinds, 0.5, atol=0.01) | (kinds > 1.05) | (kinds < 0.95)
+    assert 0.5 < octaves.mean() < 0.8
+    periods = 50 * mistaken(pitch, np.random.default_rng(3)) + 100
+    assert periods.min() >= 33 - 1e-3 and periods.max() <= 255
