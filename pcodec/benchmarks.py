@@ -25,8 +25,8 @@ from pcodec.compute import backend
 from pcodec.compute.backend import torch
 from pcodec.compute.vector import TOGETHER
 from pcodec.features.cepstrum import FRAME
+from pcodec.features.vocoder import CONTEXT
 from pcodec.learning import optimizers
-from pcodec.lpcnet.config import CONTEXT
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 from pcodec.lpcnet.synthesis import Synthesizer
 from pcodec.lpcnet.training import Sparsifier

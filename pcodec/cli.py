@@ -26,10 +26,25 @@ AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    options = _parser().parse_args(arguments)
+    options, ended = _parser().parse_args(arguments), []
+
+    def end(number, _):  # temporary files go, as after Ctrl-C
+        ended.append(128 + number)
+        sys.exit(ended[0])
+
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _end)  # temporary files go, as after Ctrl-C
+            signal.signal(number, end)
+    try:
+        status = _status(options)
+    except BaseException:
+        if not ended:
+            raise
+    return ended[0] if ended else status  # libraries make other errors of what interrupts them
+
+
+def _status(options) -> int:
+    """Of the command, whose errors are told in a line."""
     try:
         with _compiling_is_told(options.command):
             status = options.command(options)
@@ -140,10 +155,6 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
     bench.set_defaults(command=_bench)
     return parser
-
-
-def _end(number, _):
-    sys.exit(128 + number)
 
 
 def _compiling_is_told(command):

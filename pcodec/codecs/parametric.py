@@ -27,9 +27,10 @@ from pcodec.bitstream.container import Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
 from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
 from pcodec.features.cepstrum import FRAME
+from pcodec.features.vocoder import CONTEXT, DELAY
 from pcodec.learning import weights
-from pcodec.lpcnet.config import CONTEXT, LPCNetConfig
-from pcodec.lpcnet.synthesis import DELAY, HEADROOM, Synthesizer, headroom
+from pcodec.lpcnet.config import LPCNetConfig
+from pcodec.lpcnet.synthesis import Synthesizer
 from pcodec.speakers import UNKNOWN, groups
 from pcodec.speech import audio
 
@@ -154,8 +155,8 @@ class Codec:
         if not isinstance(seed, int | np.integer) or seed < 0:
             raise PcodecError(f"a seed is a whole number from 0, got {seed}")
         lost = np.zeros(len(stream.packets), bool) if lost is None else lost
-        loud = headroom(stream.features(self.codebooks))
-        decoder, group = Decoder(self, seed, loud), stream.group_of_packets * (self.C > 1)
+        decoder = Decoder(self, seed, stream.features(self.codebooks))
+        group = stream.group_of_packets * (self.C > 1)
         changes = np.flatnonzero(np.diff(group) | np.diff(lost)) + 1
         cuts = sorted({*range(AT_ONCE, len(group), AT_ONCE), *changes})
         made = -DELAY
@@ -259,15 +260,15 @@ class Encoder:
 
 
 class Decoder:
-    """A live receiver: packets in, 640 samples each out, `synthesis.DELAY` samples late.
+    """A live receiver: packets in, 640 samples each out, `vocoder.DELAY` samples late.
 
     Digital silence comes out as digital silence. In place of lost packets the last sound goes on, fading away within
     200 ms.
     """
 
-    def __init__(self, codec: Codec, seed: int = 1, headroom: float = HEADROOM):
-        """The network works `headroom` dB softer than what comes out; loud signals need more (`synthesis.headroom`)."""
-        self.codec, self._seed, self._headroom = codec, seed, headroom
+    def __init__(self, codec: Codec, seed: int = 1, whole: np.ndarray | None = None):
+        """`whole` are all features (F, 20) of the signal, where they are known before: some decoders need its level."""
+        self.codec, self._seed, self._whole = codec, seed, whole
         self._synthesizer = self._state = None  # until the first packet says whose
         self._before = None  # decoded cepstrum of the newest frame that arrived
         self._last = np.zeros((1, len(COLUMNS)), np.float32)  # its features; now those of silence
@@ -300,7 +301,7 @@ class Decoder:
         gains = np.concatenate([self._gains, gains * (frames[:, 0] > SILENCE)])
         self._gains = gains[-1 - CONTEXT :]
         self._synthesizer = self._synthesizer or self.codec.synthesizer(UNKNOWN)
-        self._state = self._state or self._synthesizer.start(self._seed, self._headroom)
+        self._state = self._state or self._synthesizer.start(self._seed, self._whole)
         out = self._synthesizer.advance(self._state, frames, last).reshape(-1, FRAME)
         before, after = gains[: len(out), None], gains[1 : 1 + len(out), None]
         return (out * (before + (after - before) * np.arange(1, FRAME + 1) / FRAME)).astype(np.float32).ravel()

@@ -1,7 +1,7 @@
 """Speech through live pipes: from a microphone to a stream, and from a stream to a loudspeaker.
 
 Task: what `pcodec encode --stream` and `decode --stream` do: what has come in goes out as soon as it can. From a sample
-to its sound the codec itself waits for a packet of 40 ms, its look-ahead and `synthesis.DELAY`.
+to its sound the codec itself waits for a packet of 40 ms, its look-ahead and `vocoder.DELAY`.
 
 Conventions: the stream has the form of `pcodec.bitstream.live`; its group follows the talk. Sound comes as WAV or as
 raw samples and goes as WAV of unknown length or raw.
@@ -17,7 +17,7 @@ from pcodec import PcodecError
 from pcodec.bitstream import live
 from pcodec.bitstream.container import HEADER_BYTES, Stream
 from pcodec.codecs.parametric import Codec, Decoder, Encoder, without_offset
-from pcodec.lpcnet.synthesis import DELAY
+from pcodec.features.vocoder import DELAY
 from pcodec.speech import audio
 from pcodec.speech.decoders import Raw
 

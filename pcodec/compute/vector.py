@@ -8,8 +8,8 @@ Conventions: a matrix (16 R, K) is cut into R strips of 16 rows; of each strip t
 are kept; a dense matrix is one of which all are kept. Weights are float16, arithmetic is float32. The relative error of
 `exp2` and the absolute ones of `sigmoid` and `tanh`, which are made from it, are below 4e-7.
 
-Contents: `Blocks`, `pack`, `add_product`, `TOGETHER`, `exp2`, `sigmoid`, `tanh`, `gru_step`, `compiled` (how to compile
-what calls them).
+Contents: `Blocks`, `pack`, `add_product`, `TOGETHER`, `copy`, `copy_row`, `spread`, `exp2`, `sigmoid`, `tanh`,
+`gru_step`, `compiled` (how to compile what calls them).
 """
 
 import functools
@@ -133,6 +133,29 @@ def add_product(blocks, x, out):
     while done < len(x):
         _of_one(blocks.weights, blocks.columns, blocks.starts, x[done:], out[done:])
         done += 1
+
+
+@compiled()
+def copy(x, y):
+    """y becomes x, two arrays of one shape (S, N). An assignment of slices takes Numba a second to compile, each."""
+    for s in range(len(y)):
+        for i in range(y.shape[1]):
+            y[s, i] = x[s, i]
+
+
+@compiled()
+def copy_row(x, y):
+    """y (N,) becomes x, as `copy` does."""
+    for i in range(len(y)):
+        y[i] = x[i]
+
+
+@compiled()
+def spread(x, y):
+    """Each row of y (S, N) becomes x (N,)."""
+    for s in range(len(y)):
+        for i in range(len(x)):
+            y[s, i] = x[i]
 
 
 def _widened(context, builder, halves):

@@ -7,8 +7,8 @@ that. Read them as differences between systems, on the same utterances.
 Conventions: all signals 16 kHz, reference and decoded of equal length and aligned. Measures that need a package of the
 extra `quality` or `anchors` are left out where it is not installed. Notebook 09_objective.
 
-Contents: `MEASURES`, `available`, `evaluate`, `validate`, `paired`; `pesq_wideband`, `stoi`, `log_spectral_distance`,
-`mel_distance`, `stft_distance`, `pitch_error`, `voicing_error`, `speaker_similarity`, `dnsmos`, `visqol`.
+Contents: `MEASURES`, `ALONE`, `available`, `evaluate`, `validate`, `paired`; `log_spectral_distance`, `mel_distance`,
+`stft_distance`, `pitch_error`, `voicing_error`, `buzz`; the others are in `pcodec.evaluation.packages`.
 """
 
 import functools
@@ -17,10 +17,8 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from pcodec import PcodecError, features, paths, threads
-from pcodec.evaluation import intervals
+from pcodec.evaluation import intervals, packages, words
 from pcodec.features.cepstrum import FRAME
 from pcodec.speakers import voiceprint
 from pcodec.speech import audio
@@ -42,6 +40,9 @@ RANGE = 60.0  # dB under a spectrum's peak at which log spectra are cut off
 RESOLUTIONS = ((512, 50), (1024, 120), (2048, 240))  # samples of window and hop (Yamamoto et al. 2020)
 VOICED = 0.6  # pitch correlation from which a frame is voiced
 GROSS = 0.2  # relative pitch difference that is an error, not a deviation
+HOPS = (40, 160, 320)  # samples in which decoders write: 2.5, 10 and 20 ms
+BUZZ_BAND = scipy.signal.butter(8, 4000, "highpass", fs=audio.RATE, output="sos")
+QUIET = 30.0  # dB under the loudest frame
 
 
 def validate(reference: np.ndarray, decoded: np.ndarray) -> None:
@@ -53,28 +54,6 @@ def validate(reference: np.ndarray, decoded: np.ndarray) -> None:
     for name, signal in (("reference", reference), ("decoded", decoded)):
         if not np.sqrt(np.mean(np.square(signal, dtype=np.float64))) > SILENT:
             raise PcodecError(f"the {name} signal is silent")
-
-
-def pesq_wideband(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """PESQ MOS-LQO of two signals (samples,) at 16 kHz (ITU-T P.862.2)."""
-    from pesq import PesqError, pesq
-
-    try:
-        return float(pesq(audio.RATE, reference, decoded, "wb"))
-    except PesqError as error:  # no utterance, or too short a signal
-        raise PcodecError(f"PESQ cannot rate the signal: {type(error).__name__}") from None
-
-
-def stoi(reference: np.ndarray, decoded: np.ndarray, extended: bool = False) -> float:
-    """Short-time objective intelligibility (Taal et al. 2011), or the extended one (Jensen & Taal 2016)."""
-    from pystoi import stoi as pystoi
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        try:
-            return float(pystoi(reference, decoded, audio.RATE, extended))
-        except RuntimeWarning:  # it would return 1e-5 as if that were a rating
-            raise PcodecError("STOI cannot rate the signal: less than 0.4 s of it are not silent") from None
 
 
 def log_spectral_distance(reference: np.ndarray, decoded: np.ndarray) -> float:
@@ -116,34 +95,31 @@ def voicing_error(reference: np.ndarray, decoded: np.ndarray) -> float:
     return float((_pitch(reference)[1] != _pitch(decoded)[1]).mean())
 
 
-def speaker_similarity(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """Cosine of resemblyzer's speaker embeddings."""
-    first, second = (_speaker_encoder().embed_utterance(signal) for signal in (reference, decoded))
-    return float(first @ second)
+def buzz(reference: np.ndarray, decoded: np.ndarray) -> float:
+    """How much the decoded noise repeats itself where that of speech does not: 0 as the reference, 1 for a buzzer.
 
-
-def dnsmos(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """DNSMOS P.808 of the decoded signal; the reference is not heard (Reddy et al. 2021).
-
-    As speechmos computes it, mean over windows of 9 s, every second, without the three other ratings that cost most.
+    Normalized autocorrelation of the band over 4 kHz at the lags in which decoders write (`HOPS`), mean over frames of
+    20 ms that are unvoiced or quiet in the reference; the largest excess over the reference's.
     """
-    from speechmos.dnsmos import DNSMOS, INPUT_LENGTH
-
-    window = int(INPUT_LENGTH * audio.RATE)
-    signal = np.clip(decoded, -1.0, 1.0)
-    while len(signal) < window:
-        signal = np.append(signal, signal)
-    ratings = []
-    for second in range(int(len(signal) // audio.RATE - INPUT_LENGTH) + 1):
-        start = second * audio.RATE
-        mel = DNSMOS.audio_melspec(None, signal[start : start + window - FRAME])
-        ratings.append(_dnsmos_session().run(None, {"input_1": mel[None].astype(np.float32)})[0][0][0])
-    return float(np.mean(ratings))
-
-
-def visqol(reference: np.ndarray, decoded: np.ndarray) -> float:
-    """ViSQOL in speech mode, MOS-LQO by its polynomial (Chinen et al. 2020)."""
-    return float(_visqol().measure_from_arrays(reference, decoded, audio.RATE).moslqo)
+    voiced, audible, found = _pitch(reference)[1], [], []
+    for signal in (reference, decoded):
+        high = scipy.signal.sosfilt(BUZZ_BAND, signal)
+        ends = np.arange(2 * max(HOPS), len(high) + 1, FRAME)  # of frames, whose past is known
+        frames = np.stack([high[ends[0] - 2 * FRAME + FRAME * i :][: 2 * FRAME] for i in range(len(ends))])
+        energy = np.square(frames).sum(axis=1)
+        audible.append(energy > 1e-10)
+        similar = []
+        for hop in HOPS:
+            before = np.stack([high[end - 2 * FRAME - hop : end - hop] for end in ends])
+            norm = np.sqrt(energy * np.square(before).sum(axis=1))
+            similar.append((frames * before).sum(axis=1) / np.maximum(norm, 1e-12))
+        found.append(np.stack(similar))
+    power = np.array([np.square(reference[end - 2 * FRAME : end]).mean() for end in ends])
+    unvoiced = ~voiced[np.minimum((ends - FRAME) // FRAME, len(voiced) - 1)]
+    counted = (unvoiced | (power < power.max() * 10 ** (-QUIET / 10))) & audible[0] & audible[1]
+    if not counted.any():
+        return 0.0
+    return float((found[1] - found[0])[:, counted].mean(axis=1).max())
 
 
 class Measure(NamedTuple):
@@ -152,20 +128,21 @@ class Measure(NamedTuple):
     range: str
     source: str
     says: str  # and does not say, of a generative vocoder
-    package: str | None = None  # that has to be installed
+    packages: tuple[str, ...] = ()  # that have to be installed
 
 
+ALONE = ("DNSMOS P.808", "DistillMOS")  # measures that do not hear the reference
 MEASURES = {
     "PESQ-WB": Measure(
-        pesq_wideband, "higher", "1.0 to 4.64 MOS-LQO", "ITU-T P.862.2, package pesq",
+        packages.pesq_wideband, "higher", "1.0 to 4.64 MOS-LQO", "ITU-T P.862.2, package pesq",
         "Compares fine spectra: near its floor for vocoders, so of no use against waveform codecs.",
     ),
     "STOI": Measure(
-        stoi, "higher", "0 to 1", "Taal et al. 2011, package pystoi",
+        packages.stoi, "higher", "0 to 1", "Taal et al. 2011, package pystoi",
         "Correlates band envelopes over 0.4 s: intelligibility; deaf to hoarseness.",
     ),
     "ESTOI": Measure(
-        functools.partial(stoi, extended=True), "higher", "0 to 1", "Jensen & Taal 2016, package pystoi",
+        functools.partial(packages.stoi, extended=True), "higher", "0 to 1", "Jensen & Taal 2016, package pystoi",
         "As STOI, all bands together: also hears smeared spectra. Both need alignment within some ms.",
     ),
     "LSD": Measure(
@@ -186,37 +163,53 @@ MEASURES = {
     ),
     "voicing error": Measure(
         voicing_error, "lower", "0 to 1", "pitch correlation over 0.6 in one signal only",
-        "Hoarse and buzzy frames.",
+        "Hoarse frames.",
+    ),
+    "word errors": Measure(
+        words.differential, "lower", "0 to 1", "Whisper base through CTranslate2, share of words that are wrong",
+        "Whether sentences are understood; a recognizer guesses from context, as listeners do, and mishears, too.",
+        words.PACKAGES,
+    ),
+    "buzz": Measure(
+        buzz, "lower", "about 0 to 1", "autocorrelation over 4 kHz at 2.5, 10 and 20 ms in unvoiced and quiet frames",
+        "Noise that repeats itself from one hop of the decoder to the next, which STOI and PESQ do not hear.",
     ),
     "speaker similarity": Measure(
-        speaker_similarity, "higher", "-1 to 1", "resemblyzer, cosine",
+        packages.speaker_similarity, "higher", "-1 to 1", "resemblyzer, cosine",
         "Whether an encoder of other speech knows the speaker again; for telling systems apart, not for certainty.",
-        "resemblyzer",
+        ("resemblyzer",),
     ),
     "DNSMOS P.808": Measure(
-        dnsmos, "higher", "1 to 5", "Reddy et al. 2021, package speechmos",
+        packages.dnsmos, "higher", "1 to 5", "Reddy et al. 2021, package speechmos",
         "Predicts listeners' overall rating without a reference: hears neither a wrong word nor a wrong speaker.",
-        "speechmos",
+        ("speechmos",),
+    ),
+    "DistillMOS": Measure(
+        packages.distillmos, "higher", "1 to 5", "Stahl & Gamper 2025, package distillmos",
+        "As DNSMOS, and puts neural codecs in the order in which listeners do; hears buzz.",
+        ("distillmos",),
     ),
     "ViSQOL": Measure(
-        visqol, "higher", "1 to 5 MOS-LQO", "Chinen et al. 2020, speech mode, package visqol-python",
+        packages.visqol, "higher", "1 to 5 MOS-LQO", "Chinen et al. 2020, speech mode, package visqol-python",
         "Similarity of spectrograms after its own alignment: the fairest of these to vocoders against waveform codecs.",
-        "visqol",
+        ("visqol",),
     ),
 }  # fmt: skip
 
 
 def available() -> list[str]:
     """Measures whose package is installed."""
-    return [name for name, of in MEASURES.items() if not of.package or importlib.util.find_spec(of.package)]
+    return [name for name, of in MEASURES.items() if all(map(importlib.util.find_spec, of.packages))]
 
 
-def evaluate(table: pd.DataFrame, measures: tuple[str, ...] | None = None) -> pd.DataFrame:
+def evaluate(
+    table: pd.DataFrame, measures: tuple[str, ...] | None = None, truths: dict[str, str] | None = None
+) -> pd.DataFrame:
     """Table with columns utterance, speaker, system, reference, decoded (files) -> tidy table, one value a row.
 
-    `measures` are by default all that are `available`. Works with all threads, shows a progress bar, and keeps what it
-    found in the cache by the files' content: killed, it continues. Raises `PcodecError` naming the file and system that
-    cannot be rated.
+    `measures` are by default all that are `available`; `truths` are the words of utterances, where they are known.
+    Works with all threads, shows a progress bar, and keeps what it found in the cache by the files' content: killed, it
+    continues. Raises `PcodecError` naming the file and system that cannot be rated.
     """
     missing = [name for name in ("utterance", "speaker", "system", "reference", "decoded") if name not in table]
     if missing:
@@ -227,8 +220,8 @@ def evaluate(table: pd.DataFrame, measures: tuple[str, ...] | None = None) -> pd
         raise PcodecError(f"no measure {unknown[0]!r}; there are {', '.join(MEASURES)}")
     absent = [name for name in measures if name not in available()]
     if absent:
-        raise PcodecError(f"{absent[0]}: package {MEASURES[absent[0]].package} is not installed")
-    jobs = [(row.reference, row.decoded, measures) for row in table.itertuples()]
+        raise PcodecError(f"{absent[0]}: not installed: {', '.join(MEASURES[absent[0]].packages)}")
+    jobs = [(row.reference, row.decoded, measures, (truths or {}).get(row.utterance)) for row in table.itertuples()]
     rows, workers = [], min(threads(), max(1, len(jobs) // 4))
     with _pool(workers) as mapped, tqdm(total=len(jobs), desc="measures", mininterval=2) as bar:
         for row, (values, error) in zip(table.itertuples(), mapped(_rate, jobs), strict=True):
@@ -285,7 +278,7 @@ def _share_cores():
 
 def _rate(job):
     """(values by name, None), or (nothing, message). Values are kept in the cache."""
-    reference_file, decoded_file, measures = job
+    reference_file, decoded_file, measures, truth = job
     try:
         reference, decoded = audio.read(reference_file), audio.read(decoded_file)
     except PcodecError as error:
@@ -295,11 +288,13 @@ def _rate(job):
         key = hashlib.sha256(reference.tobytes() + decoded.tobytes()).hexdigest()[:32]
         file = paths.cache(f"measures-v{VERSION}") / key[:2] / f"{key}.json"
         values = json.loads(file.read_text()) if file.exists() else {}
-        for name in measures:
+        for name in measures if truth is None else set(measures) - {"word errors"}:
             if name not in values:
                 values[name] = MEASURES[name].compute(reference, decoded)
                 with paths.replacing(file) as temporary:
                     temporary.write_text(json.dumps(values))
+        if truth is not None and "word errors" in measures:
+            values["word errors"] = words.errors(truth, words.heard(decoded)).share
     except PcodecError as error:
         return {}, f"{decoded_file}: {error}"
     return values, None
@@ -318,31 +313,3 @@ def _pitch(signal):
     analysed = features.analyze(signal).features
     correlation = analysed[:, features.FEATURES["correlation"]] + 0.5
     return features.lag(analysed[:, features.FEATURES["pitch"]]), correlation > VOICED
-
-
-@functools.cache
-def _speaker_encoder():
-    from resemblyzer import VoiceEncoder
-
-    return VoiceEncoder("cpu", verbose=False)
-
-
-@functools.cache
-def _dnsmos_session():
-    import onnxruntime
-    import speechmos
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # other files are rated beside
-    return onnxruntime.InferenceSession(
-        Path(speechmos.__file__).parent / "dnsmos_models" / "model_v8.onnx", options, ["CPUExecutionProvider"]
-    )
-
-
-@functools.cache
-def _visqol():
-    from visqol import VisqolApi
-
-    api = VisqolApi()
-    api.create(mode="speech", use_lattice_model=False)
-    return api

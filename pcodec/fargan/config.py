@@ -2,13 +2,12 @@
 
 Task: what a file of weights says of its network, for those who use it without PyTorch.
 
-Contents: `FarganConfig`, `SIZES`, `CONTEXT`, `STEP`, `PERIODS`, `HISTORY`.
+Contents: `FarganConfig`, `SIZES`, `STEP`, `PERIODS`, `HISTORY`.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-CONTEXT = 2  # frames on either side of a frame that its conditioning depends on: two convolutions of width 3
 STEP = 40  # samples that are written at a time, 2.5 ms
 STEPS = 4  # of them in a frame
 PERIODS = 2  # samples before and after the copied ones that the network sees of the past period

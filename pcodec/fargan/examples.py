@@ -22,9 +22,9 @@ from pcodec import PcodecError
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.quantizer import quantized_features
 from pcodec.compute.backend import torch
-from pcodec.fargan.config import CONTEXT
 from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN, OFFSET, PACKET, analyze_emphasized
 from pcodec.features.cepstrum import FRAME
+from pcodec.features.vocoder import CONTEXT
 from pcodec.speech import audio
 
 LEVELS = -14.0, 8.0  # dB, lowest and highest

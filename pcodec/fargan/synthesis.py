@@ -1,13 +1,12 @@
 """Features -> speech, 40 samples at a time, compiled.
 
-Task: `Synthesizer` runs the decoder for whole signals and for streams; `pcodec.compute.vector` multiplies, so that the
-machine's registers are used and several signals share the reading of the weights.
+Task: `pcodec.compute.vector` multiplies, so that the machine's registers are used and several signals share the reading
+of the weights.
 
-Conventions: weights are rounded to float16. The same features and seed give the same samples, in one piece or in many,
-alone or beside others. A frame's audio is centred in its analysis window and its conditioning looks two frames ahead: a
-stream is `DELAY` = 400 samples (25 ms) late. Before the first frame and after the last one it sees those again.
+Conventions: those of `pcodec.features.vocoder`; weights are rounded to float16. Before the first frame and after the
+last one the network sees those again.
 
-Contents: `Synthesizer`, `State`, `fold`, `run`, `DELAY`.
+Contents: `Synthesizer`, `State`, `fold`, `run`.
 """
 
 from pathlib import Path
@@ -16,17 +15,32 @@ from typing import NamedTuple
 import numpy as np
 
 from pcodec import PcodecError
-from pcodec.compute.vector import LANES, LOG2E, Blocks, add_product, compiled, exp2, gru_step, pack, sigmoid, tanh
-from pcodec.fargan.config import CONTEXT, HISTORY, PERIODS, STEP, STEPS, FarganConfig
-from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN, OFFSET
+from pcodec.compute.vector import (
+    LANES,
+    LOG2E,
+    Blocks,
+    add_product,
+    compiled,
+    copy,
+    copy_row,
+    exp2,
+    gru_step,
+    pack,
+    sigmoid,
+    spread,
+    tanh,
+)  # fmt: skip
+from pcodec.fargan.config import HISTORY, PERIODS, STEP, STEPS, FarganConfig
+from pcodec.features.analysis import COLUMNS, FEATURES, LAG_MAX, LAG_MIN
 from pcodec.features.cepstrum import FRAME
+from pcodec.features.vocoder import CONTEXT, Vocoder
 from pcodec.learning import weights
 from pcodec.speech import audio
 
-DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
 PITCH = FEATURES["pitch"]
 SMALLEST = np.float32(1e-5)  # gain
 EMPHASIS = np.float32(audio.PREEMPHASIS)
+LOUDEST = np.float32(32767 / audio.SCALE)
 
 
 class Network(NamedTuple):
@@ -88,8 +102,8 @@ class State:
         )  # fmt: skip
 
 
-class Synthesizer:
-    """A decoder, compiled. Its methods may run in several threads at once."""
+class Synthesizer(Vocoder):
+    """A framewise decoder, compiled."""
 
     def __init__(self, config: FarganConfig, arrays: dict[str, np.ndarray]):
         """Weights by name (`Fargan.arrays`); raises `PcodecError` if a layer's width is no multiple of 16."""
@@ -105,31 +119,30 @@ class Synthesizer:
         config, arrays, _ = weights.read(path, FarganConfig)
         return cls(config, arrays)
 
-    def start(self, seed: int = 1, signals: int = 1) -> State:
-        """The state before the first frame; signals of one seed are given the same noise."""
-        return State(self.config, seed, signals)
+    def _start(self, seed, wholes):
+        return State(self.config, seed, len(wholes))
 
-    def advance(self, state: State, features: np.ndarray, last: bool = False) -> np.ndarray:
-        """Next features (S, F, 20) of S signals -> the next samples (S, 160 F).
-
-        They are late: the first frames of a stream give two frames fewer, and `last` gives those.
-        """
-        seen = features if state.features is None else np.concatenate([state.features, features], axis=1)
+    def _advance(self, state, features, last):
+        longest = max(map(len, features))
+        wanted = longest + (CONTEXT if last else 0)
+        out = np.zeros((len(features), FRAME * wanted), np.float32)
+        if state.features is None and not longest:
+            return out
+        # A signal that ends before others goes on with its last frame.
+        new = np.stack([np.pad(part, ((0, longest - len(part)), (0, 0)), "edge") if len(part) else
+                        np.zeros((longest, len(COLUMNS)), np.float32) for part in features])  # fmt: skip
         if state.features is None:
-            seen = np.concatenate([np.repeat(seen[:, :1], CONTEXT, axis=1), seen], axis=1)
+            state.features = np.repeat(new[:, :1], CONTEXT, axis=1)
+        seen = np.concatenate([state.features, new], axis=1)
         if last:
-            seen = np.concatenate([seen, np.repeat(seen[:, -1:], CONTEXT, axis=1)], axis=1)
-        seen = np.ascontiguousarray(seen, np.float32)
+            seen = np.pad(seen, ((0, 0), (0, CONTEXT), (0, 0)), "edge")
         frames = max(0, seen.shape[1] - 2 * CONTEXT)
-        state.features = seen[:, frames:] if seen.shape[1] else None
-        out = np.zeros((len(seen), frames * FRAME), np.float32)
-        noise = np.stack([2 * rng.random(out.shape[1], np.float32) - 1 for rng in state.rngs])
-        run(self.network, seen, noise, state.past, state.last, state.hidden, state.emphasis, state.scratch, out)
+        state.features = seen[:, frames:]
+        made = np.zeros((len(seen), FRAME * frames), np.float32)
+        noise = np.stack([2 * rng.random(made.shape[1], np.float32) - 1 for rng in state.rngs])
+        run(self.network, seen, noise, state.past, state.last, state.hidden, state.emphasis, state.scratch, made)
+        out[:, FRAME * (wanted - frames) :] = np.clip(made, -LOUDEST, LOUDEST)
         return out
-
-    def decode(self, features: np.ndarray, seed: int = 1) -> np.ndarray:
-        """Features of a whole signal (F, 20) -> its samples (160 F,), still half a frame late."""
-        return self.advance(self.start(seed), features[None], last=True)[0]
 
 
 def fold(arrays: dict[str, np.ndarray]) -> Network:
@@ -178,7 +191,7 @@ def _squashed(blocks, x, y):
 def _dense(layer, x):
     """tanh(W x + b) of the rows of x."""
     y = np.empty((len(x), len(layer[1])), np.float32)
-    y[:] = layer[1]
+    spread(layer[1], y)
     _squashed(layer[0], x, y)
     return y
 
@@ -195,42 +208,42 @@ def _conditioning(network, seen):
     frames, columns = seen.shape
     x = np.empty((frames, columns + network.pitch.shape[1]), np.float32)
     for t in range(frames):
-        x[t, :columns] = seen[t]
-        x[t, columns:] = network.pitch[_lag(seen[t, PITCH])]
+        copy_row(seen[t], x[t, :columns])
+        copy_row(network.pitch[_lag(seen[t, PITCH])], x[t, columns:])
     x = _dense(network.dense, x)
     for layer in (network.conv1, network.conv2):
         width = x.shape[1]
         windows = np.empty((len(x) - 2, 3 * width), np.float32)
         for t in range(len(windows)):
             for tap in range(3):
-                windows[t, tap * width : (tap + 1) * width] = x[t + tap]
+                copy_row(x[t + tap], windows[t, tap * width : (tap + 1) * width])
         x = _dense(layer, windows)
     return _dense(network.up, x)
 
 
 @compiled()
-def _look_back(network, conditioning, lag, past, last, scratch, s):
+def _look_back(gain_layer, conditioning, lag, past, last, scratch, s):
     """Signal s: the gain of a sub-frame, and what it sees of the past, divided by that."""
     step, width = len(conditioning), last.shape[1]
-    total = network.gain[1][0]
+    total = gain_layer[1][0]
     for i in range(step):
-        total += network.gain[0][i] * conditioning[i]
+        total += gain_layer[0][i] * conditioning[i]
     gain = exp2(LOG2E * total)
     scale = np.float32(1.0) / (gain + SMALLEST)
     both = scratch.both[s]
-    both[:width] = last[s]
-    both[width : width + step] = conditioning
+    copy_row(last[s], both[:width])
+    copy_row(conditioning, both[width : width + step])
     for i in range(STEP + 2 * PERIODS):
         at = HISTORY - lag - PERIODS + i
         at = at - lag if at >= HISTORY else at
         both[width + step + i] = min(max(past[s, at] * scale, np.float32(-1.0)), np.float32(1.0))
     for i in range(STEP):
         scratch.before[s, i] = min(max(past[s, HISTORY - STEP + i] * scale, np.float32(-1.0)), np.float32(1.0))
-    both[2 * width - 2 * STEP : 2 * width - STEP] = scratch.before[s]
-    both[2 * width - STEP :] = scratch.noise[s]
-    scratch.copied[s] = both[width + step + PERIODS : width + step + PERIODS + STEP]
+    copy_row(scratch.before[s], both[2 * width - 2 * STEP : 2 * width - STEP])
+    copy_row(scratch.noise[s], both[2 * width - STEP :])
+    copy_row(both[width + step + PERIODS : width + step + PERIODS + STEP], scratch.copied[s])
     scratch.gains[s, 0] = gain
-    last[s] = both[width:]
+    copy_row(both[width:], last[s])
 
 
 @compiled()
@@ -259,7 +272,7 @@ def _layers(network, hidden, scratch):
     layers[0][:] = np.float32(0.0)
     _squashed(network.conv, scratch.both, layers[0])
     _glu(network.glus[0], layers[0], scratch.gated[0])
-    scratch.gates[:] = network.gates[1]
+    spread(network.gates[1], scratch.gates)
     add_product(network.gates[0], layers[0], scratch.gates)
     for s in range(len(scratch.gates)):
         for i in range(LANES):
@@ -267,21 +280,21 @@ def _layers(network, hidden, scratch):
     at = 0
     for number in range(3):
         x, fed, h = layers[number], scratch.fed[number], hidden[number]
-        fed[:, : x.shape[1]] = x
+        copy(x, fed[:, : x.shape[1]])
         _append(scratch, number, fed, x.shape[1])
         scratch.inputs[number][:] = np.float32(0.0)
         scratch.recurrent[number][:] = np.float32(0.0)
         add_product(network.inputs[number], fed, scratch.inputs[number])
         add_product(network.recurrent[number], h, scratch.recurrent[number])
         gru_step(scratch.inputs[number], scratch.recurrent[number], h)
-        scratch.joined[:, at : at + x.shape[1]] = x
+        copy(x, scratch.joined[:, at : at + x.shape[1]])
         at += x.shape[1]
-        layers[number + 1][:] = h
+        copy(h, layers[number + 1])
         _glu(network.glus[number + 1], layers[number + 1], scratch.gated[number + 1])
     width = layers[3].shape[1]
-    scratch.joined[:, at : at + width] = layers[3]
+    copy(layers[3], scratch.joined[:, at : at + width])
     _append(scratch, 3, scratch.joined, at + width)
-    scratch.joined[:, at + width + 2 * STEP :] = scratch.noise
+    copy(scratch.noise, scratch.joined[:, at + width + 2 * STEP :])
     layers[4][:] = np.float32(0.0)
     _squashed(network.skip, scratch.joined, layers[4])
     _glu(network.glus[4], layers[4], scratch.gated[4])
@@ -298,16 +311,16 @@ def run(network, seen, noise, past, last, hidden, emphasis, scratch, out):
     step = len(network.gain[0])
     conditioning = np.empty((signals, steps // STEPS, STEPS * step), np.float32)
     for s in range(signals):
-        conditioning[s] = _conditioning(network, seen[s])
+        copy(_conditioning(network, seen[s]), conditioning[s])
     for number in range(steps):
         frame, part = number // STEPS, number % STEPS
-        scratch.noise[:] = noise[:, number * STEP : (number + 1) * STEP]
+        copy(noise[:, number * STEP : (number + 1) * STEP], scratch.noise)
         for s in range(signals):
             of_step = conditioning[s, frame, part * step : (part + 1) * step]
-            _look_back(network, of_step, _lag(seen[s, CONTEXT + frame, PITCH]), past, last, scratch, s)
+            _look_back(network.gain, of_step, _lag(seen[s, CONTEXT + frame, PITCH]), past, last, scratch, s)
         _layers(network, hidden, scratch)
         for s in range(signals):
-            past[s, :-STEP] = past[s, STEP:].copy()
+            copy_row(past[s, STEP:], past[s, :-STEP])
             for i in range(STEP):
                 value = tanh(scratch.made[s, i]) * scratch.gains[s, 0]
                 past[s, HISTORY - STEP + i] = value

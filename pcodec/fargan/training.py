@@ -1,15 +1,17 @@
-"""Trains the framewise decoder: on spectra first.
+"""Trains the framewise decoder: on spectra, then beside critics.
 
 Task: the network is unrolled over excerpts of speech and hears its own output; two true frames prime its memory
-(FARGAN, Valin et al. 2024, section III).
+(FARGAN, Valin et al. 2024, section III). Each excerpt is written twice, with different noise: what is alike in both is
+what the packets say, the rest should be as random as it is in speech (`losses.energy_distance`).
 
 Conventions: losses are those of `pcodec.learning.losses`, over primer and what was written; data are
 `pcodec.fargan.examples`.
 
-Contents: `fit`, `evaluate`.
+Contents: `fit`, `evaluate`, `Critics`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from pcodec.compute.backend import torch
 from pcodec.fargan.examples import Excerpts
 from pcodec.fargan.model import Fargan
 from pcodec.features.cepstrum import FRAME
-from pcodec.learning import loop, losses, optimizers
+from pcodec.learning import discriminators, loop, losses, optimizers
 from pcodec.learning.checkpoint import digest
 
 PRIMER = 2  # true frames at the beginning of an excerpt
@@ -29,12 +31,29 @@ JITTER = 0.01  # noise on what is fed back
 STRETCH = 60  # frames on which a loss is measured
 
 
-def spectral_loss(model: Fargan, features, true, jitter: float = 0.0):
-    """Losses (B,) of what the model writes after two true frames of `true` (B, samples), and what it wrote."""
-    found = model(features, true[:, : PRIMER * FRAME], jitter)
+@dataclass(frozen=True)
+class Critics:
+    """Critics beside a decoder. One of them, drawn anew, looks at each update."""
+
+    windows: tuple[int, ...] = discriminators.WINDOWS
+    learning_rate: float = 4e-4
+    ahead: int = 200  # updates in which their losses come to their full weights
+    adversarial: float = 0.05  # weights of their losses beside the spectral one
+    matching: float = 0.2
+
+
+def written(model: Fargan, features, true, jitter: float = 0.0) -> tuple:
+    """What the model writes after two true frames of `true` (B, samples), twice, with different noise."""
+    twice = model(torch.cat([features, features]), torch.cat([true, true])[:, : PRIMER * FRAME], jitter)
+    return twice.chunk(2)
+
+
+def loss_of(first, second, true):
+    """Losses (B,) of what was `written`."""
     begin = PRIMER * FRAME
-    join = losses.continuity(found[:, begin : begin + JOIN], true[:, begin : begin + JOIN])
-    return losses.root_spectral(found, true) + CONTINUITY * join, found
+    part = slice(begin, begin + JOIN)
+    join = sum(losses.continuity(found[:, part], true[:, part]) for found in (first, second))
+    return losses.energy_distance(first, second, true) + 0.5 * CONTINUITY * join
 
 
 def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64) -> pd.DataFrame:
@@ -49,7 +68,8 @@ def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for rows in np.split(np.array(chosen), range(batch, len(chosen), batch)):
-            found.append(spectral_loss(model, *data.batch(starts[rows], PRIMER + STRETCH))[0])
+            features, true = data.batch(starts[rows], PRIMER + STRETCH)
+            found.append(loss_of(*written(model, features, true), true))
     model.train()
     table = data.utterances.iloc[which[chosen]].assign(loss=torch.cat(found).numpy())
     return table.groupby(["utterance", "speaker"], as_index=False, sort=False).loss.mean()
@@ -67,29 +87,39 @@ def fit(
     learning_rate: float = 3e-3,
     anneal: float = 0.5,
     average: float = 0.0,
+    critics: Critics | None = None,
     evaluations: int = 5,
     seed: int = 1,
     checkpoint: Path | None = None,
 ) -> pd.DataFrame:
-    """Train `model` in place on spectra; return validation losses: `evaluate`'s table with update and training_loss.
+    """Train `model` in place; return validation losses: `evaluate`'s table with update and training_loss.
 
-    `draw(n)` is the training data prepared for the n-th time, new every `redraw` updates. An excerpt has `frames` after
-    its primer. The rest as in `loop.fit`.
+    `draw(n)` is the training data prepared for the n-th time, new every `redraw` updates. A batch is half as many
+    excerpts, each written twice; an excerpt has `frames` after its primer. `critics` learn beside the model. The rest
+    as in `loop.fit`.
     """
-    if batch < 1 or redraw < 1 or frames < 1:
+    if batch < 2 or redraw < 1 or frames < 1:
         raise PcodecError(f"cannot train with batch {batch}, redraw {redraw}, frames {frames}")
     learner = loop.Learner(model, optimizers.build(model, "muon"), optimizers.Annealed(learning_rate, 0.0, anneal))
-    task = _Spectral(learner, draw, validation, batch, frames, redraw, seed)
+    task = _Training(learner, critics, draw, validation, batch, frames, redraw, seed)
     return loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint).evaluations
 
 
-class _Spectral(loop.Task):
-    """The framewise decoder as the training loop sees it."""
+class _Training(loop.Task):
+    """The framewise decoder, and its critics, as the training loop sees them."""
 
-    def __init__(self, learner, draw, validation, batch, frames, redraw, seed):
+    def __init__(self, learner, critics, draw, validation, batch, frames, redraw, seed):
         self.learners, self.model, self.draw, self.validation = {"model": learner}, learner.network, draw, validation
-        self.batch, self.frames, self.redraw, self.seed = batch, frames + PRIMER, redraw, seed
-        self.number = None
+        self.batch, self.frames, self.redraw, self.seed = batch // 2, frames + PRIMER, redraw, seed
+        self.critics, self.number = critics, None
+        if critics:
+            self.judges = torch.nn.ModuleList(
+                discriminators.Critic(discriminators.CriticConfig(window), seed) for window in critics.windows
+            )
+            adam = torch.optim.AdamW(self.judges.parameters(), betas=(0.8, 0.99), weight_decay=0.0)
+            self.learners["critics"] = loop.Learner(
+                self.judges, [adam], optimizers.Annealed(critics.learning_rate, 0.0, 0.0)
+            )
         self._drawn(0)
 
     def _drawn(self, update):
@@ -99,15 +129,22 @@ class _Spectral(loop.Task):
             self.starts, _ = self.data.starts(self.frames)
 
     def identity(self) -> str:
-        settings = (self.model.config, self.batch, self.frames, self.redraw, self.seed)
+        settings = (self.model.config, self.critics, self.batch, self.frames, self.redraw, self.seed)
         return digest(settings, self.validation.signal, self.validation.features)
 
     def losses(self, update):
         self._drawn(update)
         rng = np.random.default_rng([self.seed, update])
-        examples = self.data.batch(rng.choice(self.starts, self.batch), self.frames, rng)
-        loss, _ = spectral_loss(self.model, *examples, JITTER)
-        yield "model", loss.mean()
+        features, true = self.data.batch(rng.choice(self.starts, self.batch), self.frames, rng)
+        first, second = written(self.model, features, true, JITTER)
+        loss = loss_of(first, second, true).mean()
+        if self.critics:
+            judge = self.judges[rng.integers(len(self.judges))]
+            yield "critics", discriminators.critic_loss(judge, first.detach(), true)
+            deceiving, matching = discriminators.decoder_losses(judge, second, true)
+            judged = self.critics.adversarial * deceiving + self.critics.matching * matching
+            loss = loss + min(1.0, update / self.critics.ahead) * judged
+        yield "model", loss
 
     def evaluate(self):
         return evaluate(self.model, self.validation)

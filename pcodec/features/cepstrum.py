@@ -139,8 +139,11 @@ def _lpc(cepstra):
             for k in range(ORDER + 1):
                 r[k] += energy * ENERGY_TO_AUTOCORRELATION[b, k]
         r[0] += 1e-4 * r[0] + 26 / 38  # noise floor at -40 dB
-        r *= LAG_WINDOW
-        lpc[t] = _levinson(r)
+        for k in range(ORDER + 1):
+            r[k] *= LAG_WINDOW[k]
+        coefficients = _levinson(r)
+        for k in range(ORDER):
+            lpc[t, k] = coefficients[k]
     return lpc
 
 

@@ -40,7 +40,8 @@ def residual(signal, lpc, d):
     frame = np.empty(FRAME, dtype=np.float32)
     for k in range(len(lpc)):
         start = FRAME * (k + 1) - OFFSET
-        frame[:] = signal[start : start + FRAME]
+        for n in range(FRAME):
+            frame[n] = signal[start + n]
         for i in range(ORDER):
             a = lpc[k, i]
             for n in range(FRAME):

@@ -2,13 +2,11 @@
 
 Task: what a file of weights says of its network, for those who use it without PyTorch.
 
-Contents: `LPCNetConfig`, `CONTEXT`.
+Contents: `LPCNetConfig`.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
-
-CONTEXT = 2  # frames on either side of a frame that its conditioning depends on: two convolutions of width 3
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from pcodec.bitstream.quantizer import quantized_features
 from pcodec.compute.backend import torch
 from pcodec.features.analysis import OFFSET, PACKET, analyze_emphasized
 from pcodec.features.cepstrum import FRAME, ORDER, lpc_from_cepstrum
-from pcodec.lpcnet.config import CONTEXT
+from pcodec.features.vocoder import CONTEXT
 from pcodec.speech import audio
 from pcodec.speech.audio import MULAW_TABLE, MULAW_ZERO, mulaw_encode
 
@@ -127,7 +127,7 @@ def drop_silence(x):
 
 @numba.njit(cache=True)
 def noisy_prediction_loop(pcm, lpc, noise):
-    """Target (160 F,), LPC (F, 16), noise in mu-law steps -> codes (160 F, 4) (section 9, step 7).
+    """Target (160 F,), LPC (F, 16), noise in mu-law steps -> codes (160 F, 4) (section 9, step 5).
 
     The prediction sees its own noisy past, as the decoder will; the target excitation is what would repair it.
     """

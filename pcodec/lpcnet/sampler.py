@@ -15,10 +15,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pcodec.compute.vector import LANES, LOG2E, Blocks, add_product, compiled, exp2, gru_step, pack, tanh
+from pcodec.compute.vector import (
+    LANES,
+    LOG2E,
+    Blocks,
+    add_product,
+    compiled,
+    copy,
+    copy_row,
+    exp2,
+    gru_step,
+    pack,
+    spread,
+    tanh,
+)  # fmt: skip
 from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN
 from pcodec.features.cepstrum import FRAME, ORDER
-from pcodec.lpcnet.config import CONTEXT
+from pcodec.features.vocoder import CONTEXT
 from pcodec.speech.audio import LEVELS, MULAW_TABLE, MULAW_ZERO, PREEMPHASIS, mulaw_encode
 
 FLOOR = np.float32(0.002)  # probability subtracted from every code before drawing: no rare clicks
@@ -102,7 +115,7 @@ def fold(arrays: dict[str, np.ndarray]) -> Network:
 @compiled()
 def _through(layer, x, y):
     """y = W x + b for one layer."""
-    y[:] = layer[1]
+    copy_row(layer[1], y)
     add_product(layer[0], x.reshape(1, -1), y.reshape(1, -1))
 
 
@@ -124,8 +137,8 @@ def _convolve(network, window, inside, y):
     for j in range(3):
         if inside[j]:
             lag = np.int64(np.float32(0.1) + np.float32(50.0) * window[j, PITCH] + np.float32(100.0))
-            seen[j, :columns] = window[j]
-            seen[j, columns:] = network.pitch[min(max(lag, LAG_MIN + 1), LAG_MAX - 1)]
+            copy_row(window[j], seen[j, :columns])
+            copy_row(network.pitch[min(max(lag, LAG_MIN + 1), LAG_MAX - 1)], seen[j, columns:])
     _squashed(network.conv1, seen.ravel(), y)
 
 
@@ -158,10 +171,10 @@ def _logits(network, codes, a, b, scratch):
         for i in range(scratch.a_inputs.shape[1]):
             scratch.a_inputs[s, i] = scratch.a_of_frame[s, i] + rows[0][i] + rows[1][i] + rows[2][i]
     _gru(network.a, scratch.a_inputs, scratch.a_recurrent, a)
-    scratch.b_inputs[:] = scratch.b_of_frame
+    copy(scratch.b_of_frame, scratch.b_inputs)
     add_product(network.b_from_a, a, scratch.b_inputs)
     _gru(network.b, scratch.b_inputs, scratch.b_recurrent, b)
-    scratch.hidden[:] = network.out[1]
+    spread(network.out[1], scratch.hidden)
     add_product(network.out[0], b, scratch.hidden)
     for s in range(len(codes)):
         for i in range(2 * LEVELS):
@@ -260,7 +273,7 @@ def _begin_frame(network, k, seen, inside, scratch):
     """Frame k of each signal."""
     for s in range(len(seen)):
         first = scratch.first[s]
-        first[:2] = first[1:]
+        copy(first[1:], first[:2])
         _convolve(network, seen[s, k + 2 : k + 5], inside[s, k + 2 : k + 5], first[2])
         if inside[s, k + CONTEXT]:
             _condition(network, first, scratch.f[s])
@@ -312,5 +325,5 @@ def forced_logits(network, seen, inside, codes, a, b):
         if t % FRAME == 0:
             _begin_frame(network, t // FRAME, seen, inside, scratch)
         _logits(network, codes[:, t], a, b, scratch)
-        out[:, t] = scratch.logits
+        copy(scratch.logits, out[:, t])
     return out

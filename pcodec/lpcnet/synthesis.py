@@ -4,33 +4,29 @@ Task: LPCNet specification section 11. Each sample: linear prediction from the p
 GRUs, a distribution over 256 excitation codes, a draw from it, de-emphasis. `Synthesizer` does it compiled
 (`pcodec.lpcnet.sampler`), for whole signals and for streams; `step` is the same network in a few lines of NumPy.
 
-Conventions: F frames of 160 samples; N units of GRU_A. Weights are rounded to float16. The same features and seed give
-the same samples, in one piece or in many. A frame's audio is centred in its analysis window and its conditioning looks
-two frames ahead: a stream is `DELAY` = 400 samples, 25 ms, late. The network hears of and makes a signal that is
-`HEADROOM` = 6 dB softer than the one that comes out. Notebook 08_synthesis.
+Conventions: those of `pcodec.features.vocoder`; N units of GRU_A. Weights are rounded to float16. The network hears of
+and makes a signal that is `HEADROOM` = 6 dB softer than the one that comes out, or more where a signal is known to be
+loud. Notebook 08_synthesis.
 
-Contents: `Synthesizer`, `State`, `decode_all`, `softer`, `step`, `temperature`.
+Contents: `Synthesizer`, `State`, `headroom`, `softer`, `step`, `temperature`.
 """
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import scipy.special
-from tqdm import tqdm
 
-from pcodec import PcodecError, threads
-from pcodec.compute.vector import LANES, TOGETHER
-from pcodec.features.analysis import COLUMNS, FEATURES, OFFSET
+from pcodec import PcodecError
+from pcodec.compute.vector import LANES
+from pcodec.features.analysis import COLUMNS, FEATURES
 from pcodec.features.cepstrum import BANDS, FRAME, ORDER, lpc_from_cepstrum
+from pcodec.features.vocoder import CONTEXT, Vocoder
 from pcodec.learning import weights
 from pcodec.lpcnet import sampler
-from pcodec.lpcnet.config import CONTEXT, LPCNetConfig
+from pcodec.lpcnet.config import LPCNetConfig
 from pcodec.speech import audio
 from pcodec.speech.audio import MULAW_ZERO
 
-DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
 HEADROOM = 6.0  # dB by which the network works softer than what comes out: near full scale it bursts
 LOUD, LOUDEST_SHARE = 14.5, 0.99  # c0 that 99 % of the frames of ordinary speech do not exceed
 QUIETEST = -12.485  # c0 of digital silence, which cannot be made softer
@@ -49,8 +45,8 @@ class State:
         self.inside = np.zeros((signals, 2 * CONTEXT), bool)  # which of these frames belong to the signal
 
 
-class Synthesizer:
-    """A decoder, compiled. Its methods may run in several threads at once."""
+class Synthesizer(Vocoder):
+    """An LPCNet decoder, compiled."""
 
     def __init__(self, arrays: dict[str, np.ndarray]):
         """Weights by name (`LPCNet.arrays`); raises `PcodecError` if units are no multiple of 16."""
@@ -71,27 +67,16 @@ class Synthesizer:
         """Memory of the folded network."""
         return _bytes(self.network)
 
-    def start(self, seed: int = 1, headroom: float = HEADROOM) -> State:
-        """The state before a signal; the network works `headroom` dB softer than what comes out."""
-        return State(self.units, self.units_b, seed, headroom=headroom)
-
-    def advance(self, state: State, features: np.ndarray, last: bool = False) -> np.ndarray:
-        """The next frames' features (F, 20) -> the next 160 F samples in [-1, 1], float32, `DELAY` samples late.
-
-        With `last` the features end the signal, and 320 more samples come out. Raises `PcodecError` for another shape.
-        """
-        return self._advance(state, [features], last)[0]
+    def _start(self, seed, wholes):
+        (loudest,) = {HEADROOM if whole is None else headroom(whole) for whole in wholes}
+        return State(self.units, self.units_b, seed, len(wholes), loudest)
 
     def _advance(self, state, features, last):
-        """`advance` for all signals of a state; they may differ in length where they end."""
-        before, columns = 2 * CONTEXT, state.features.shape[2]
+        before = 2 * CONTEXT
         longest = max(map(len, features)) + (CONTEXT if last else 0)
         seen = np.pad(state.features, ((0, 0), (0, longest), (0, 0)))
         inside = np.pad(state.inside, ((0, 0), (0, longest)))
         for s, of_signal in enumerate(features):
-            of_signal = np.asarray(of_signal, dtype=np.float32)
-            if of_signal.ndim != 2 or of_signal.shape[1] != columns:
-                raise PcodecError(f"features must be (frames, {columns}), got {of_signal.shape}")
             seen[s, before : before + len(of_signal)] = softer(of_signal, state.headroom)
             inside[s, before : before + len(of_signal)] = True
         now = slice(CONTEXT, seen.shape[1] - CONTEXT)
@@ -106,27 +91,6 @@ class Synthesizer:
         state.features, state.inside = seen[:, -before:], inside[:, -before:]
         return (np.clip(out * 10 ** (state.headroom / 20), -32767, 32767) / audio.SCALE).astype(np.float32)
 
-    def decode(self, features: np.ndarray, samples: int | None = None, seed: int = 1) -> np.ndarray:
-        """Features (F, 20) of a whole signal -> samples in [-1, 1] at 16 kHz, aligned with the analysed signal.
-
-        `samples` cuts to the length of the original; at most 160 F - 80 can be had.
-        """
-        return self.decode_together([features], [samples], seed)[0]
-
-    def decode_together(self, features: list[np.ndarray], samples: list[int | None], seed: int = 1) -> list[np.ndarray]:
-        """`decode` of several signals (F, 20) side by side: the same samples, faster: weights are read once for all.
-
-        Raises `PcodecError` where more samples are asked for than there are.
-        """
-        lengths = []
-        for of_signal, wanted in zip(features, samples, strict=True):
-            available = FRAME * len(of_signal) - OFFSET
-            lengths.append(available if wanted is None else wanted)
-            if lengths[-1] > available:
-                raise PcodecError(f"{len(of_signal)} frames give {available} samples, {wanted} were asked for")
-        out = self._advance(State(self.units, self.units_b, seed, len(features)), features, last=True)
-        return [signal[DELAY : DELAY + length] for signal, length in zip(out, lengths, strict=True)]
-
     def log_probabilities(self, features: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """ln P(e) of each sample, (160 F, 256), when the past was `codes` (160 F, 3): signal, prediction, excitation.
 
@@ -139,30 +103,6 @@ class Synthesizer:
         codes = np.asarray(codes, np.int64)
         logits = sampler.forced_logits(self.network, seen[None], inside[None], codes[None], state.a, state.b)[0]
         return scipy.special.log_softmax(logits.astype(np.float64), axis=1)
-
-
-def decode_all(jobs: list[tuple[Synthesizer, np.ndarray, int]], seed: int = 1) -> list[np.ndarray]:
-    """`Synthesizer.decode` of many (synthesizer, features, samples), on all threads, with a progress bar.
-
-    Signals of one decoder and of similar lengths go side by side.
-    """
-    alike = sorted(range(len(jobs)), key=lambda job: (id(jobs[job][0]), len(jobs[job][1])))
-    batches = []
-    for _, of_decoder in itertools.groupby(alike, key=lambda job: id(jobs[job][0])):
-        of_decoder = list(of_decoder)
-        batches += [of_decoder[i : i + TOGETHER] for i in range(0, len(of_decoder), TOGETHER)]
-
-    def decode(batch):
-        _, features, samples = zip(*(jobs[job] for job in batch), strict=True)
-        return jobs[batch[0]][0].decode_together(features, samples, seed)
-
-    decoded = [None] * len(jobs)
-    with ThreadPoolExecutor(threads()) as pool, tqdm(total=len(jobs), desc="decoding", mininterval=2) as bar:
-        for batch, signals in zip(batches, pool.map(decode, batches), strict=True):
-            for job, signal in zip(batch, signals, strict=True):
-                decoded[job] = signal
-            bar.update(len(batch))
-    return decoded
 
 
 def _bytes(part):

@@ -13,7 +13,7 @@ import pytest
 from pcodec import PcodecError
 from pcodec.bitstream.container import Stream
 from pcodec.codecs import parametric, pipes
-from pcodec.lpcnet.synthesis import DELAY
+from pcodec.features.vocoder import DELAY
 from pcodec.speech import audio
 from pcodec.speech.decoders import Raw
 

@@ -9,6 +9,7 @@ from pcodec import PcodecError
 from pcodec.fargan.config import HISTORY, SIZES, FarganConfig
 from pcodec.fargan.model import Fargan, lags
 from pcodec.fargan.synthesis import Synthesizer
+from pcodec.features.vocoder import DELAY
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 
 FRAMES = 200  # 2 s
@@ -30,7 +31,7 @@ def features():
     return features
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["large", "tiny"])
 def test_compiled_is_the_network(size, features):
     model = network(size)
     given = torch.from_numpy(np.pad(features, ((2, 2), (0, 0)), mode="edge"))[None]
@@ -44,25 +45,27 @@ def test_compiled_is_the_network(size, features):
             samples, states = model.step(of_step, past, lag[:, number // 4], noise[number], states)
             past = torch.cat([past[:, 40:], samples], dim=1)
             made.append(samples)
-    true = scipy.signal.lfilter([1.0], [1.0, -0.85], torch.cat(made, dim=1)[0].numpy())
+    true = scipy.signal.lfilter([1.0], [1.0, -0.85], torch.cat(made, dim=1)[0].numpy())[80:]
     found = Synthesizer(model.config, model.arrays()).decode(features)
-    assert found.shape == (160 * FRAMES,) and np.abs(true).max() > 0.01
-    assert found == pytest.approx(true, abs=2e-5 * max(1, np.abs(true).max()))
+    assert found.shape == (160 * FRAMES - 80,) and 0.01 < np.abs(true).max() < 1
+    assert found == pytest.approx(true, abs=2e-5)
 
 
 def test_in_pieces_and_beside_others(features):
     model = network("tiny")
     decoder = Synthesizer(model.config, model.arrays())
     whole = decoder.decode(features)
-    for cuts in ([1, 2, 3, 5, 60], [100], [4, 4, 8]):
+    for cuts in ([1, 2, 3, 5, 60], [100], [4, 4, 8], [0, 1]):
         state = decoder.start()
-        pieces = [decoder.advance(state, part[None]) for part in np.split(features, cuts)]
-        pieces.append(decoder.advance(state, features[None, :0], last=True))
-        assert np.array_equal(np.concatenate(pieces, axis=1)[0], whole)
-    several = np.stack([features, features[::-1], 0.5 * features, features, features[::-1]])
-    together = decoder.advance(decoder.start(signals=5), several, last=True)
+        pieces = [decoder.advance(state, part) for part in np.split(features, cuts)]
+        assert sum(map(len, pieces)) == 160 * FRAMES and not pieces[0][:320].any()
+        pieces.append(decoder.advance(state, features[:0], last=True))
+        assert np.array_equal(np.concatenate(pieces)[DELAY:], whole)
+    several = [features, features[::-1], 0.5 * features[:77], features, features[:3]]
+    together = decoder.decode_together(several, [None] * 5)
     assert np.array_equal(together[0], whole) and np.array_equal(together[3], whole)
-    assert np.array_equal(together[1], decoder.decode(features[::-1]))
+    for of_signal, samples in zip(several, together, strict=True):
+        assert np.array_equal(samples, decoder.decode(of_signal))
     assert decoder.decode(features[:0]).shape == (0,)
     assert not np.array_equal(decoder.decode(features, seed=2), whole), "another seed is other noise"
 

@@ -20,6 +20,21 @@ def test_root_spectral(true):
     assert losses.root_spectral(mixed, true) == pytest.approx([0.0, 0.5, 0.0], abs=1e-3), "one of each signal"
 
 
+def test_energy_distance_is_smallest_for_the_true_distribution():
+    """Of noise: better fresh noise of the right level than one noise every time, or silence, or another level."""
+    rng = np.random.default_rng(1)
+
+    def noise(level=0.1):
+        return torch.from_numpy(rng.normal(0, level, (64, 4000)).astype(np.float32))
+
+    true, same, zeros = noise(), noise(), torch.zeros(64, 4000)
+    fresh = losses.energy_distance(noise(), noise(), true).mean()
+    for name, pair in {"one noise": (same, same), "silence": (zeros, zeros), "soft": (noise(0.06), noise(0.06)),
+                       "loud": (noise(0.16), noise(0.16))}.items():  # fmt: skip
+        assert losses.energy_distance(*pair, true).mean() > 1.1 * fresh, name
+    assert losses.energy_distance(true, true, true) == pytest.approx([0.0] * 64, abs=1e-6)
+
+
 def test_continuity(true):
     for factor, expected in ((1.0, 0.0), (0.1, 0.0), (-1.0, 2.0)):
         assert losses.continuity(factor * true, true) == pytest.approx([expected] * 3, abs=1e-5)

@@ -6,10 +6,11 @@ import scipy.special
 
 from pcodec import PcodecError, features
 from pcodec.compute.backend import torch
+from pcodec.features.vocoder import DELAY, decode_all
 from pcodec.lpcnet.examples import prepare
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 from pcodec.lpcnet.sampler import FLOOR
-from pcodec.lpcnet.synthesis import DELAY, HEADROOM, Synthesizer, decode_all, softer, step, temperature
+from pcodec.lpcnet.synthesis import HEADROOM, Synthesizer, softer, step, temperature
 from pcodec.speech import audio
 
 

@@ -1,0 +1,77 @@
+"""Critics: networks that learn to tell what a decoder wrote from what is true, and so teach it what losses do not see.
+
+Task: each looks at complex spectra of one resolution, compressed so that quiet and high regions count (magnitudes to
+the power of 0.3), and judges every region of them. They are small enough to train on a processor core.
+
+Conventions: signals (B, samples); scores (B, 1, bins, frames) are 1 for true and 0 for found ones (least squares, Mao
+et al. 2017). A critic's layers are features that a decoder should reproduce, too.
+
+Contents: `Critic`, `critic_loss`, `decoder_losses`, `WINDOWS`.
+"""
+
+from dataclasses import dataclass
+
+from pcodec.compute.backend import torch
+from pcodec.learning import network
+
+nn = torch.nn
+COMPRESSION = 0.3
+SLOPE = 0.2  # of leaky rectifiers
+WINDOWS = (1024, 512, 128)  # samples, one for each critic
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """Sizes of a critic."""
+
+    window: int = 512  # samples; a quarter from one spectrum to the next
+    channels: tuple[int, ...] = (16, 24, 32)  # of the layers that halve the frequencies
+    last: int = 32
+
+
+class Critic(nn.Module):
+    """Signals (B, samples) -> scores and layers (each (B, channels, bins, frames))."""
+
+    def __init__(self, config: CriticConfig, seed: int | None = None):
+        super().__init__()
+        self.config = config
+        norm = nn.utils.parametrizations.weight_norm
+        with network.seeded(seed):
+            layers, before = [], 3  # real and imaginary part, and the frequency
+            for channels in config.channels:
+                layers.append(norm(nn.Conv2d(before, channels, (5, 3), stride=(2, 1), padding=(2, 1))))
+                before = channels
+            layers.append(norm(nn.Conv2d(before, config.last, 3, padding=1)))
+            self.layers = nn.ModuleList(layers)
+            self.score = norm(nn.Conv2d(config.last, 1, 3, padding=1))
+
+    def forward(self, signals):
+        window = self.config.window
+        spectra = torch.stft(
+            signals, window, window // 4, window, torch.hann_window(window, device=signals.device),
+            center=True, pad_mode="constant", return_complex=True,
+        )  # fmt: skip
+        power = spectra.real.square() + spectra.imag.square() + 1e-9
+        compressed = power ** ((COMPRESSION - 1) / 2)
+        bins = torch.linspace(-1, 1, spectra.shape[1], device=signals.device)[:, None].expand(spectra.shape)
+        x = torch.stack([spectra.real * compressed, spectra.imag * compressed, bins], dim=1)
+        layers = []
+        for layer in self.layers:
+            x = nn.functional.leaky_relu(layer(x), SLOPE)
+            layers.append(x)
+        return self.score(x), layers
+
+
+def critic_loss(critic: Critic, found, true):
+    """What a critic learns from: 0.5 (mean of squared scores of `found` + that of 1 less those of `true`)."""
+    return 0.5 * (critic(found)[0].square().mean() + (1.0 - critic(true)[0]).square().mean())
+
+
+def decoder_losses(critic: Critic, found, true) -> tuple:
+    """What a decoder learns from a critic: (how far from deceived it is, relative difference of its layers)."""
+    critic.requires_grad_(False)  # its own gradients are not asked for
+    score, layers = critic(found)
+    _, wanted = critic(true)
+    critic.requires_grad_(True)
+    matching = [(own - other).abs().mean() / other.abs().mean() for own, other in zip(layers, wanted, strict=True)]
+    return (1.0 - score).square().mean(), torch.stack(matching).mean()
