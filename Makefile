@@ -4,15 +4,17 @@ CORPUS ?= demo
 CORES ?= all
 PYTHON ?= python3
 BIN = .venv/bin
+# Before a command that is to end with make, however make ends (Linux; elsewhere nothing).
+WITH_MAKE = exec $(shell setpriv --pdeathsig TERM true 2> /dev/null && echo setpriv --pdeathsig TERM)
 PIP = $(BIN)/python -m pip install -c constraints.txt --progress-bar off --disable-pip-version-check
 
 .PHONY: reproduce test bench anchors quality words lab lint site
 
 reproduce: .venv/installed
-	@$(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)" $(if $(AGAIN),--again)
+	@$(WITH_MAKE) $(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)" $(if $(AGAIN),--again)
 
 test: .venv/installed
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@export OMP_NUM_THREADS=1; $(WITH_MAKE) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed
 	@$(BIN)/pcodec bench --corpus "$(CORPUS)"

@@ -20,6 +20,7 @@ from pcodec.learning import network
 
 nn = torch.nn
 SMALLEST = 1e-5  # gain
+NOISE = 0.02  # first weights of the noise
 
 
 def lags(features):
@@ -63,7 +64,9 @@ class StepNetwork(nn.Module):
         super().__init__()
         pitch, step = STEP + 2 * PERIODS, config.step_conditioning
         self.gain = nn.Linear(step, 1)
-        self.conv = nn.Linear(2 * (step + pitch + 2 * STEP), config.conv, bias=False)
+        self.conv = nn.Linear(2 * (step + pitch + STEP), config.conv, bias=False)
+        # No layers of their own: Muon would move what multiplies noise as far as what multiplies signals.
+        self.conv_noise = nn.Parameter(torch.zeros(config.conv, STEP))
         self.conv_glu = GLU(config.conv)
         self.gates = nn.Linear(config.conv, 4)
         widths = [config.conv, config.gru_1, config.gru_2, config.gru_3]
@@ -71,7 +74,8 @@ class StepNetwork(nn.Module):
             nn.GRUCell(before + 2 * STEP, own, bias=False) for before, own in itertools.pairwise(widths)
         )
         self.glus = nn.ModuleList(GLU(own) for own in widths[1:])
-        self.skip = nn.Linear(sum(widths) + 3 * STEP, config.skip, bias=False)
+        self.skip = nn.Linear(sum(widths) + 2 * STEP, config.skip, bias=False)
+        self.skip_noise = nn.Parameter(torch.zeros(config.skip, STEP))
         self.skip_glu = GLU(config.skip)
         self.out = nn.Linear(config.skip, STEP, bias=False)
 
@@ -89,8 +93,9 @@ class StepNetwork(nn.Module):
         period = (past.gather(1, at) * scale).clamp(-1, 1)
         before = (past[:, -STEP:] * scale).clamp(-1, 1)
         copied = period[:, PERIODS:-PERIODS]
-        now = torch.cat([conditioning, period, before, noise], dim=1)
-        x = self.conv_glu(torch.tanh(self.conv(torch.cat([states[0], now], dim=1))))
+        now = torch.cat([conditioning, period, before], dim=1)
+        seen = torch.cat([states[0], now], dim=1)
+        x = self.conv_glu(torch.tanh(self.conv(seen) + noise @ self.conv_noise.T))
         gates = torch.sigmoid(self.gates(x))
         new, layers = [now], [x]
         for number, (gru, glu) in enumerate(zip(self.grus, self.glus, strict=True)):
@@ -98,8 +103,8 @@ class StepNetwork(nn.Module):
             new.append(state)
             x = glu(state)
             layers.append(x)
-        x = torch.cat([*layers, gates[:, 3:] * copied, before, noise], dim=1)
-        x = self.skip_glu(torch.tanh(self.skip(x)))
+        x = torch.cat([*layers, gates[:, 3:] * copied, before], dim=1)
+        x = self.skip_glu(torch.tanh(self.skip(x) + noise @ self.skip_noise.T))
         return torch.tanh(self.out(x)) * gain, new
 
 
@@ -115,6 +120,8 @@ class Fargan(network.Network):
             for name, parameter in self.named_parameters():
                 if "weight_hh" in name or "gate.weight" in name:
                     nn.init.orthogonal_(parameter)
+                elif "noise" in name:
+                    nn.init.normal_(parameter, 0.0, NOISE)
                 elif parameter.ndim >= 2 and "pitch" not in name:
                     nn.init.xavier_uniform_(parameter)
             nn.init.zeros_(self.step.gain.weight)

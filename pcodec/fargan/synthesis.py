@@ -64,7 +64,7 @@ class Network(NamedTuple):
 class Scratch(NamedTuple):
     """Buffers of a sub-frame of S signals; tuples hold one for each layer."""
 
-    both: np.ndarray  # (S, 2 I) what the convolution sees: its last input and this one
+    both: np.ndarray  # (S, 2 I + 40) what the convolution sees: its last input, this one, and noise
     copied: np.ndarray  # (S, 40) a period ago
     before: np.ndarray  # (S, 40)
     noise: np.ndarray  # (S, 40)
@@ -88,13 +88,13 @@ class State:
 
         grus = (config.gru_1, config.gru_2, config.gru_3)
         layers = (config.conv, *grus, config.skip)
-        seen = config.step_conditioning + 3 * STEP + 2 * PERIODS
+        seen = config.step_conditioning + 2 * STEP + 2 * PERIODS
         self.rngs = [np.random.default_rng(seed) for _ in range(signals)]
         self.features = None  # (S, up to 4, 20): frames that have been seen and are still needed
         self.past, self.last = zeros(HISTORY), zeros(seen)  # output, and the convolution's last input
         self.hidden, self.emphasis = tuple(map(zeros, grus)), zeros(1)
         self.scratch = Scratch(
-            zeros(2 * seen), zeros(STEP), zeros(STEP), zeros(STEP), zeros(1), zeros(LANES),
+            zeros(2 * seen + STEP), zeros(STEP), zeros(STEP), zeros(STEP), zeros(1), zeros(LANES),
             tuple(map(zeros, layers)), tuple(map(zeros, layers)),
             tuple(zeros(width + 2 * STEP) for width in layers[:3]),
             tuple(zeros(3 * width) for width in grus), tuple(zeros(3 * width) for width in grus),
@@ -161,6 +161,9 @@ def fold(arrays: dict[str, np.ndarray]) -> Network:
     def matrix(name):
         return pack(padded(arrays[f"step.{name}.weight"]))
 
+    def with_noise(name):
+        return pack(np.concatenate([arrays[f"step.{name}.weight"], arrays[f"step.{name}_noise"]], axis=1))
+
     return Network(
         arrays["frame.pitch.weight"],
         dense("frame.dense"),
@@ -168,11 +171,11 @@ def fold(arrays: dict[str, np.ndarray]) -> Network:
         convolution("frame.conv2"),
         dense("frame.up"),
         (arrays["step.gain.weight"][0], arrays["step.gain.bias"]),
-        matrix("conv"),
+        with_noise("conv"),
         dense("step.gates"),
         tuple(pack(arrays[f"step.grus.{number}.weight_ih"]) for number in range(3)),
         tuple(pack(arrays[f"step.grus.{number}.weight_hh"]) for number in range(3)),
-        matrix("skip"),
+        with_noise("skip"),
         tuple(matrix(f"{name}.gate") for name in ("conv_glu", "glus.0", "glus.1", "glus.2", "skip_glu")),
         matrix("out"),
     )
@@ -239,11 +242,11 @@ def _look_back(gain_layer, conditioning, lag, past, last, scratch, s):
         both[width + step + i] = min(max(past[s, at] * scale, np.float32(-1.0)), np.float32(1.0))
     for i in range(STEP):
         scratch.before[s, i] = min(max(past[s, HISTORY - STEP + i] * scale, np.float32(-1.0)), np.float32(1.0))
-    copy_row(scratch.before[s], both[2 * width - 2 * STEP : 2 * width - STEP])
-    copy_row(scratch.noise[s], both[2 * width - STEP :])
+    copy_row(scratch.before[s], both[2 * width - STEP : 2 * width])
+    copy_row(scratch.noise[s], both[2 * width :])
     copy_row(both[width + step + PERIODS : width + step + PERIODS + STEP], scratch.copied[s])
     scratch.gains[s, 0] = gain
-    copy_row(both[width:], last[s])
+    copy_row(both[width : 2 * width], last[s])
 
 
 @compiled()

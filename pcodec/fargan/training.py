@@ -87,6 +87,7 @@ def fit(
     learning_rate: float = 3e-3,
     anneal: float = 0.5,
     average: float = 0.0,
+    twice: bool = True,
     critics: Critics | None = None,
     evaluations: int = 5,
     seed: int = 1,
@@ -95,23 +96,23 @@ def fit(
     """Train `model` in place; return validation losses: `evaluate`'s table with update and training_loss.
 
     `draw(n)` is the training data prepared for the n-th time, new every `redraw` updates. A batch is half as many
-    excerpts, each written twice; an excerpt has `frames` after its primer. `critics` learn beside the model. The rest
-    as in `loop.fit`.
+    excerpts, each written `twice`, or as many excerpts, on spectra alone, which is a faster start. An excerpt has
+    `frames` after its primer. `critics` learn beside the model. The rest as in `loop.fit`.
     """
     if batch < 2 or redraw < 1 or frames < 1:
         raise PcodecError(f"cannot train with batch {batch}, redraw {redraw}, frames {frames}")
     learner = loop.Learner(model, optimizers.build(model, "muon"), optimizers.Annealed(learning_rate, 0.0, anneal))
-    task = _Training(learner, critics, draw, validation, batch, frames, redraw, seed)
+    task = _Training(learner, twice, critics, draw, validation, batch, frames, redraw, seed)
     return loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint).evaluations
 
 
 class _Training(loop.Task):
     """The framewise decoder, and its critics, as the training loop sees them."""
 
-    def __init__(self, learner, critics, draw, validation, batch, frames, redraw, seed):
+    def __init__(self, learner, twice, critics, draw, validation, batch, frames, redraw, seed):
         self.learners, self.model, self.draw, self.validation = {"model": learner}, learner.network, draw, validation
-        self.batch, self.frames, self.redraw, self.seed = batch // 2, frames + PRIMER, redraw, seed
-        self.critics, self.number = critics, None
+        self.batch, self.frames, self.redraw, self.seed = batch, frames + PRIMER, redraw, seed
+        self.twice, self.critics, self.number = twice, critics, None
         if critics:
             self.judges = torch.nn.ModuleList(
                 discriminators.Critic(discriminators.CriticConfig(window), seed) for window in critics.windows
@@ -129,14 +130,18 @@ class _Training(loop.Task):
             self.starts, _ = self.data.starts(self.frames)
 
     def identity(self) -> str:
-        settings = (self.model.config, self.critics, self.batch, self.frames, self.redraw, self.seed)
+        settings = (self.model.config, self.twice, self.critics, self.batch, self.frames, self.redraw, self.seed)
         return digest(settings, self.validation.signal, self.validation.features)
 
     def losses(self, update):
         self._drawn(update)
         rng = np.random.default_rng([self.seed, update])
-        features, true = self.data.batch(rng.choice(self.starts, self.batch), self.frames, rng)
-        first, second = written(self.model, features, true, JITTER)
+        count = self.batch // 2 if self.twice else self.batch
+        features, true = self.data.batch(rng.choice(self.starts, count), self.frames, rng)
+        if self.twice:
+            first, second = written(self.model, features, true, JITTER)
+        else:
+            first = second = self.model(features, true[:, : PRIMER * FRAME], JITTER)
         loss = loss_of(first, second, true).mean()
         if self.critics:
             judge = self.judges[rng.integers(len(self.judges))]

@@ -53,13 +53,17 @@ class Cosine:
 
 
 def build(model, name: str) -> list:
-    """Adam with AMSGrad, for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer."""
+    """Adam with AMSGrad, for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer.
+
+    A single row is no matrix.
+    """
     if name not in ("adam", "muon"):
         raise PcodecError(f"optimizer must be adam or muon, got {name}")
     kinds = torch.nn.GRU | torch.nn.GRUCell | torch.nn.Linear
     layers = [layer for layer in model.modules() if isinstance(layer, kinds)]
     trained = [weight for weight in model.parameters() if weight.requires_grad]
-    inside = {id(weight) for layer in layers if name == "muon" for weight in layer.parameters() if weight.ndim == 2}
+    inside = {id(weight) for layer in layers if name == "muon" for weight in layer.parameters()
+              if weight.ndim == 2 and len(weight) > 1}  # fmt: skip
     others = [weight for weight in trained if id(weight) not in inside]
     matrices = [weight for weight in trained if id(weight) in inside]
     optimizers = [torch.optim.Adam(others, eps=1e-7, amsgrad=True)] if others else []

@@ -61,8 +61,9 @@ def test_forward_is_the_equations(model):
         at = len(signal) - period - 2 + np.arange(44)
         at = np.where(at >= len(signal), at - period, at)
         copy, before = (np.clip(part / (gain + 1e-5), -1, 1) for part in (signal[at], signal[-40:]))
-        now = np.concatenate([c, copy, before, noise[number]])
-        x = glu("conv_glu", np.tanh(w["step.conv.weight"] @ np.concatenate([last, now])))
+        now = np.concatenate([c, copy, before])
+        drawn = noise[number]
+        x = glu("conv_glu", np.tanh(w["step.conv.weight"] @ np.concatenate([last, now]) + w["step.conv_noise"] @ drawn))
         last = now
         gates = sigmoid(w["step.gates.weight"] @ x + w["step.gates.bias"])
         layers = [x]
@@ -71,8 +72,8 @@ def test_forward_is_the_equations(model):
             states[i] = gru(inputs, states[i], w[f"step.grus.{i}.weight_ih"], w[f"step.grus.{i}.weight_hh"])
             x = glu(f"glus.{i}", states[i])
             layers.append(x)
-        x = np.concatenate([*layers, gates[3] * copy[2:-2], before, noise[number]])
-        x = glu("skip_glu", np.tanh(w["step.skip.weight"] @ x))
+        x = np.concatenate([*layers, gates[3] * copy[2:-2], before])
+        x = glu("skip_glu", np.tanh(w["step.skip.weight"] @ x + w["step.skip_noise"] @ drawn))
         made = np.tanh(w["step.out.weight"] @ x) * gain
         true = truth[40 * number : 40 * number + 40]
         signal = np.concatenate([signal, true if len(true) else made])

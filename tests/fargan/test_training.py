@@ -65,7 +65,7 @@ def test_an_update_depends_on_its_number_alone(data):
     for before, critics in itertools.product(([0, 1, 2, 3], []), (None, training.Critics((256, 128)))):
         model = Fargan(SIZES["tiny"], seed=1)
         learner = loop.Learner(model, optimizers.build(model, "muon"), optimizers.Annealed(1e-3))
-        task = training._Training(learner, critics, lambda n: draws[n % 2], unseen, 4, 5, 2, 1)
+        task = training._Training(learner, True, critics, lambda n: draws[n % 2], unseen, 4, 5, 2, 1)
         for update in [*before, 4]:
             torch.manual_seed(update)
             losses = {name: loss.item() for name, loss in task.losses(update)}
