@@ -1,6 +1,7 @@
 """The whole chain through Snakemake, in a copy of the project, on a tiny preset: killed, ended, refused, completed,
 repeated and changed, each with what it promises."""
 
+import ctypes
 import json
 import os
 import re
@@ -47,16 +48,19 @@ def command(home):
     """Of a run with two cores, for subprocess."""
     return {
         "args": [sys.executable, "-m", "pcodec", "reproduce", "--preset", "tiny", "--cores", "2"],
-        "env": os.environ | {"PCODEC_HOME": str(home)}, "text": True,
+        "env": os.environ | {"PCODEC_HOME": str(home)}, "text": True, "preexec_fn": _prepare,
     }  # fmt: skip
 
 
+def _prepare():
+    """It ends with the tests, and heeds a closed terminal, also where they were started with nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 def started(home):
-    """A run that heeds a closed terminal, also where the tests were started with nohup."""
-    return subprocess.Popen(
-        **command(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    )  # fmt: skip
+    return subprocess.Popen(**command(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def reproduce(home):
