@@ -63,9 +63,9 @@ def normalized(text: str) -> str:
 
 def errors(truth: str, heard: str) -> Errors:
     """Word errors of `heard` against `truth`, both normalized first, by the shortest alignment (Levenshtein 1966)."""
+    truth, heard = normalized(truth), normalized(heard)
     import jiwer
 
-    truth, heard = normalized(truth), normalized(heard)
     if not truth:
         return Errors(0, 0, 0, len(heard.split()))
     found = jiwer.process_words(truth, heard)
