@@ -42,18 +42,18 @@ class Critics:
     matching: float = 0.2
 
 
-def written(model: Fargan, features, true, jitter: float = 0.0) -> tuple:
-    """What the model writes after two true frames of `true` (B, samples), twice, with different noise."""
-    twice = model(torch.cat([features, features]), torch.cat([true, true])[:, : PRIMER * FRAME], jitter)
-    return twice.chunk(2)
+def written(model: Fargan, features, true, jitter: float = 0.0, times: int = 2) -> tuple:
+    """What the model writes after two true frames of `true` (B, samples), so many times, with different noise."""
+    primer = true[:, : PRIMER * FRAME]
+    return model(features.repeat(times, 1, 1), primer.repeat(times, 1), jitter).chunk(times)
 
 
-def loss_of(first, second, true):
-    """Losses (B,) of what was `written`."""
-    begin = PRIMER * FRAME
-    part = slice(begin, begin + JOIN)
-    join = sum(losses.continuity(found[:, part], true[:, part]) for found in (first, second))
-    return losses.energy_distance(first, second, true) + 0.5 * CONTINUITY * join
+def loss_of(found: tuple, true):
+    """Losses (B,) of what was `written`: on spectra if once, their energy distance if twice."""
+    part = slice(PRIMER * FRAME, PRIMER * FRAME + JOIN)
+    join = sum(losses.continuity(each[:, part], true[:, part]) for each in found) / len(found)
+    spectral = losses.root_spectral if len(found) == 1 else losses.energy_distance
+    return spectral(*found, true) + CONTINUITY * join
 
 
 def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64)
         torch.manual_seed(0)
         for rows in np.split(np.array(chosen), range(batch, len(chosen), batch)):
             features, true = data.batch(starts[rows], PRIMER + STRETCH)
-            found.append(loss_of(*written(model, features, true), true))
+            found.append(loss_of(written(model, features, true), true))
     model.train()
     table = data.utterances.iloc[which[chosen]].assign(loss=torch.cat(found).numpy())
     return table.groupby(["utterance", "speaker"], as_index=False, sort=False).loss.mean()
@@ -136,19 +136,16 @@ class _Training(loop.Task):
     def losses(self, update):
         self._drawn(update)
         rng = np.random.default_rng([self.seed, update])
-        count = self.batch // 2 if self.twice else self.batch
-        features, true = self.data.batch(rng.choice(self.starts, count), self.frames, rng)
-        if self.twice:
-            first, second = written(self.model, features, true, JITTER)
-        else:
-            first = second = self.model(features, true[:, : PRIMER * FRAME], JITTER)
-        loss = loss_of(first, second, true).mean()
+        times = 2 if self.twice else 1
+        features, true = self.data.batch(rng.choice(self.starts, self.batch // times), self.frames, rng)
+        found = written(self.model, features, true, JITTER, times)
+        loss = loss_of(found, true).mean()
         if self.critics:
             judge = self.judges[rng.integers(len(self.judges))]
-            yield "critics", discriminators.critic_loss(judge, first.detach(), true)
-            deceiving, matching = discriminators.decoder_losses(judge, second, true)
+            yield "critics", discriminators.critic_loss(judge, found[0].detach(), true)
+            deceiving, matching = discriminators.decoder_losses(judge, found[-1], true)
             judged = self.critics.adversarial * deceiving + self.critics.matching * matching
-            loss = loss + min(1.0, update / self.critics.ahead) * judged
+            loss = loss + min(1.0, (1 + update) / (1 + self.critics.ahead)) * judged
         yield "model", loss
 
     def evaluate(self):

@@ -67,9 +67,8 @@ class Synthesizer(Vocoder):
         """Memory of the folded network."""
         return _bytes(self.network)
 
-    def _start(self, seed, wholes):
-        (loudest,) = {HEADROOM if whole is None else headroom(whole) for whole in wholes}
-        return State(self.units, self.units_b, seed, len(wholes), loudest)
+    def _start(self, seed, signals, whole=None):
+        return State(self.units, self.units_b, seed, signals, HEADROOM if whole is None else headroom(whole))
 
     def _advance(self, state, features, last):
         before = 2 * CONTEXT

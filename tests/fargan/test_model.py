@@ -100,7 +100,7 @@ def test_it_hears_its_own_past(model):
 def test_every_weight_has_a_gradient_through_the_unrolled_network(model):
     torch.manual_seed(1)
     features, true = 0.3 * torch.randn(2, 10, 20), 0.05 * torch.randn(2, 960)
-    loss = training.loss_of(*training.written(model, features, true), true)
+    loss = training.loss_of(training.written(model, features, true), true)
     model.zero_grad()
     loss.mean().backward()
     for name, parameter in model.named_parameters():

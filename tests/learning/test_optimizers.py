@@ -63,3 +63,13 @@ def test_every_trained_weight_has_one_optimizer():
     assert {id(weight) for weight in adam.param_groups[0]["params"]} == trained
     with pytest.raises(PcodecError, match="adam or muon, got sgd"):
         optimizers.build(model, "sgd")
+
+
+def test_muon_has_the_matrices_and_adam_the_rest():
+    """A single row, a bias and a matrix that belongs to no layer are not for Muon."""
+    model = torch.nn.Module()
+    model.layers = torch.nn.ModuleList([torch.nn.Linear(8, 4), torch.nn.Linear(8, 1), torch.nn.GRUCell(8, 4)])
+    model.free = torch.nn.Parameter(torch.zeros(4, 4))
+    adam, muon = optimizers.build(model, "muon")
+    shapes = [sorted(tuple(weight.shape) for weight in each.param_groups[0]["params"]) for each in (adam, muon)]
+    assert shapes == [[(1,), (1, 8), (4,), (4, 4), (12,), (12,)], [(4, 8), (12, 4), (12, 8)]]
