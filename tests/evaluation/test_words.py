@@ -56,7 +56,8 @@ def test_transcripts_of_a_corpus(tmp_path):
 def test_real_speech_is_understood_and_noise_is_not(librispeech, tmp_path, monkeypatch):
     monkeypatch.setattr(words.paths, "cache", lambda name, cache=words.paths.cache: made(tmp_path / name))
     truths = words.transcripts(librispeech)
-    file = sorted(librispeech.glob("test-other/*/*/*.flac"))[2]
+    files = sorted(librispeech.glob("test-other/*/*/*.flac"))
+    file = next(file for file in files if len(truths[file.stem].split()) >= 20)  # one word may be guessed
     speech = audio.read(file)
     noise = np.random.default_rng(1).normal(0, 0.05, len(speech)).astype(np.float32)
     audio.write(tmp_path / "noise.wav", noise)
