@@ -119,8 +119,8 @@ class Synthesizer(Vocoder):
         config, arrays, _ = weights.read(path, FarganConfig)
         return cls(config, arrays)
 
-    def _start(self, seed, signals, whole=None):
-        return State(self.config, seed, signals)
+    def _start(self, seed, wholes):
+        return State(self.config, seed, len(wholes))
 
     def _advance(self, state, features, last):
         longest = max(map(len, features))

@@ -30,7 +30,7 @@ class Vocoder:
 
     def start(self, seed: int = 1, whole: np.ndarray | None = None):
         """The state before a signal, of which `whole` are all features (F, 20), where they are known before."""
-        return self._start(seed, 1, whole)
+        return self._start(seed, [whole])
 
     def advance(self, state, features: np.ndarray, last: bool = False) -> np.ndarray:
         """The next frames' features (F, 20) -> the next 160 F samples in [-1, 1], float32, `DELAY` samples late.
@@ -57,11 +57,11 @@ class Vocoder:
             lengths.append(available if wanted is None else wanted)
             if lengths[-1] > available:
                 raise PcodecError(f"{len(of_signal)} frames give {available} samples, {wanted} were asked for")
-        out = self._advance(self._start(seed, len(features)), features, last=True)
+        out = self._advance(self._start(seed, features), features, last=True)
         return [signal[DELAY : DELAY + length] for signal, length in zip(out, lengths, strict=True)]
 
-    def _start(self, seed, signals, whole=None):
-        """The state before so many signals; `whole` as in `start`."""
+    def _start(self, seed, wholes):
+        """The state before signals side by side, for each of which there is a `whole` as in `start`."""
         raise NotImplementedError
 
     def _advance(self, state, features, last):

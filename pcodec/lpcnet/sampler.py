@@ -91,7 +91,8 @@ def fold(arrays: dict[str, np.ndarray]) -> Network:
 
     units = arrays["sample.gru_a.weight_hh_l0"].shape[1]
     embedding, inputs = arrays["sample.embedding.weight"], arrays["sample.gru_a.weight_ih_l0"]
-    of_codes = np.split(inputs[:, : 3 * embedding.shape[1]], 3, axis=1)
+    of_codes = np.split(inputs[:, : 3 * embedding.shape[1]].astype(np.float64), 3, axis=1)
+    tables = [embedding @ part.T for part in of_codes]  # float64: the same on any number of threads, once rounded
     width = len(arrays["frame.dense2.bias"])
     halves = [f"sample.dual_fc.{half}" for half in ("first", "second")]
     out = [np.concatenate([arrays[f"{half}.{part}"] for half in halves]) for part in ("weight", "bias")]
@@ -102,7 +103,7 @@ def fold(arrays: dict[str, np.ndarray]) -> Network:
         dense("frame.dense1"),
         dense("frame.dense2"),
         from_f("sample.gru_a"),
-        np.stack([embedding @ part.T for part in of_codes]),
+        np.stack(tables).astype(np.float32),
         gates("sample.gru_a"),
         from_f("sample.gru_b"),
         pack(arrays["sample.gru_b.weight_ih_l0"][:, :units]),

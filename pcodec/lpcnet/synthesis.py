@@ -35,8 +35,8 @@ QUIETEST = -12.485  # c0 of digital silence, which cannot be made softer
 class State:
     """What S signals that are being made need of their past; changed in place by `Synthesizer.advance`."""
 
-    def __init__(self, units: int, units_b: int, seed: int = 1, signals: int = 1, headroom: float = HEADROOM):
-        self.headroom = headroom
+    def __init__(self, units: int, units_b: int, seed: int, headrooms: list[float]):
+        signals, self.headrooms = len(headrooms), headrooms
         self.a, self.b = np.zeros((signals, units), np.float32), np.zeros((signals, units_b), np.float32)
         self.past = np.zeros((signals, ORDER + 1))  # predicted-from signal, newest first; last, the de-emphasized one
         self.excitation = np.full(signals, MULAW_ZERO)
@@ -67,8 +67,8 @@ class Synthesizer(Vocoder):
         """Memory of the folded network."""
         return _bytes(self.network)
 
-    def _start(self, seed, signals, whole=None):
-        return State(self.units, self.units_b, seed, signals, HEADROOM if whole is None else headroom(whole))
+    def _start(self, seed, wholes):
+        return State(self.units, self.units_b, seed, [headroom(whole) for whole in wholes])
 
     def _advance(self, state, features, last):
         before = 2 * CONTEXT
@@ -76,7 +76,7 @@ class Synthesizer(Vocoder):
         seen = np.pad(state.features, ((0, 0), (0, longest), (0, 0)))
         inside = np.pad(state.inside, ((0, 0), (0, longest)))
         for s, of_signal in enumerate(features):
-            seen[s, before : before + len(of_signal)] = softer(of_signal, state.headroom)
+            seen[s, before : before + len(of_signal)] = softer(of_signal, state.headrooms[s])
             inside[s, before : before + len(of_signal)] = True
         now = slice(CONTEXT, seen.shape[1] - CONTEXT)
         uniforms = np.zeros((*inside[:, now].shape, FRAME))
@@ -88,7 +88,8 @@ class Synthesizer(Vocoder):
             uniforms, state.a, state.b, state.past, state.excitation,
         )  # fmt: skip
         state.features, state.inside = seen[:, -before:], inside[:, -before:]
-        return (np.clip(out * 10 ** (state.headroom / 20), -32767, 32767) / audio.SCALE).astype(np.float32)
+        gains = 10 ** (np.array(state.headrooms)[:, None] / 20)
+        return (np.clip(out * gains, -32767, 32767) / audio.SCALE).astype(np.float32)
 
     def log_probabilities(self, features: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """ln P(e) of each sample, (160 F, 256), when the past was `codes` (160 F, 3): signal, prediction, excitation.
@@ -108,9 +109,12 @@ def _bytes(part):
     return part.nbytes if isinstance(part, np.ndarray) else sum(map(_bytes, part))
 
 
-def headroom(features: np.ndarray) -> float:
-    """dB by which a network should work softer than features (F, 20) are: more than `HEADROOM` for loud signals."""
-    loud = np.quantile(features[:, 0], LOUDEST_SHARE) if len(features) else -np.inf
+def headroom(features: np.ndarray | None) -> float:
+    """dB by which a network should work softer than features (F, 20) are: more than `HEADROOM` for loud signals.
+
+    `HEADROOM` where the features are not known before.
+    """
+    loud = np.quantile(features[:, 0], LOUDEST_SHARE) if features is not None and len(features) else -np.inf
     return HEADROOM + max(0.0, float(loud - LOUD)) * 10 / np.sqrt(BANDS)
 
 

@@ -10,7 +10,7 @@ from pcodec.features.vocoder import DELAY, decode_all
 from pcodec.lpcnet.examples import prepare
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 from pcodec.lpcnet.sampler import FLOOR
-from pcodec.lpcnet.synthesis import HEADROOM, Synthesizer, softer, step, temperature
+from pcodec.lpcnet.synthesis import HEADROOM, LOUD, Synthesizer, softer, step, temperature
 from pcodec.speech import audio
 
 
@@ -107,14 +107,17 @@ def test_a_stream_gives_the_same_samples(pieces, model, analysed):
 
 
 def test_many_signals_at_once(model, analysed):
-    """Of two decoders and several lengths, more of one than go side by side: each as it is alone."""
+    """Of two decoders, several lengths and levels, more of one than go side by side: each as it is alone."""
     other = Synthesizer({name: value[:] * np.float32(0.9) for name, value in model.arrays().items()})
     synthesizer = Synthesizer(model.arrays())
-    signals = [analysed, analysed[:20], analysed[8:], analysed[:2], analysed[4:36], analysed[:30], analysed[:33]]
+    signals = [analysed, analysed[:20], analysed[8:], analysed[:2], analysed[4:36], analysed[:30], analysed[:33].copy()]
+    signals[-1][:, 0] += LOUD - signals[-1][:, 0].max() + 2.0  # gets more headroom than its neighbours
     lengths = [6320, 3000, 5040, 100, None, 0, 5000]
     jobs = list(zip([synthesizer, other, *[synthesizer] * 5], signals, lengths, strict=True))
     for (maker, signal, samples), decoded in zip(jobs, decode_all(jobs, seed=3), strict=True):
         assert np.array_equal(decoded, maker.decode(signal, samples, seed=3))
+        live = maker.advance(maker.start(3, whole=signal), signal, last=True)[DELAY:]
+        assert np.array_equal(decoded, live[: len(decoded)])  # as a codec decodes a file
         assert len(decoded) == (samples if samples is not None else 160 * len(signal) - 80)
 
 
