@@ -204,6 +204,8 @@ def _mono_pieces(path, file, seconds):
                 note(f"{path}: its channels cancel each other; only the first one is used")
         got += len(samples)
         yield np.ascontiguousarray(samples[:, 0]) if first or samples.shape[1] == 1 else samples.mean(axis=1)
+    for remark in file.remarks:
+        note(f"{path}: {remark}")
     if file.damaged:
         note(f"{path}: {file.damaged} damaged parts are left out")
     if announced is not None and abs(got - announced) > TOLERATED * file.rate:

@@ -1,7 +1,7 @@
 """Opens audio files of any kind, and reads each to the end of what can be decoded.
 
 Task: libsndfile decodes uncompressed files, FLAC and Ogg exactly and fast, but believes what a header announces. Where
-a header cannot be believed (MP3, lengths that a pipe left open, joined Ogg files), and for formats that libsndfile does
+a header cannot be believed (MP3, lengths that a pipe left open, joined files), and for formats that libsndfile does
 not know (AAC, WebM, WMA ...), FFmpeg decodes, through PyAV.
 
 Conventions: samples are (samples, channels) float32 in [-1, 1] at the file's own rate.
@@ -90,17 +90,16 @@ def _open(path, opened):
     try:
         sound = soundfile.SoundFile(os.fsencode(path))
     except RuntimeError as error:
-        return _Stream(path, opened, reason=error)
+        return _Stream(path, opened, _more_in(opened), reason=error)
     if sound.format == "OGG" and not _ends(opened):
         raise PcodecError(f"{path}: truncated: its last page is not the end of the stream")
     if sound.format == "OGG" and not sound.frames and _holds_sound(opened):
         raise PcodecError(f"{path}: damaged: nothing of its sound can be decoded")
     endless = sound.format == "WAV" and _is_open(opened)
-    joined = sound.format == "OGG" and _is_joined(opened)
-    if not (endless or joined or sound.frames > NO_LENGTH or sound.format == "MP3"):
-        return _Sound(path, sound)
-    sound.close()
-    return _Stream(path, opened, endless)
+    if endless or sound.frames > NO_LENGTH or sound.format == "MP3" or _is_joined(sound.format, opened):
+        sound.close()
+        return _Stream(path, opened, [], endless)
+    return _Sound(path, sound, _more_in(opened))
 
 
 class _Sound:
@@ -108,16 +107,18 @@ class _Sound:
 
     damaged = 0
 
-    def __init__(self, path, file):
+    def __init__(self, path, file, remarks):
         # For a WAV header with another length, libsndfile says so in its log.
         sizes = re.search(r"^\s*data : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
         if sizes and int(sizes[2]) < int(sizes[1]) < 0x7FFF0000:
             raise PcodecError(f"{path}: truncated: {sizes[2]} of {sizes[1]} bytes of samples are there")
-        self.path, self.file = path, file
+        self.path, self.file, self.remarks = path, file, remarks
         self.rate, self.channels, self.announced = file.samplerate, file.channels, file.frames
 
     def length(self) -> int:
         """Samples that can be read. The last one is fetched: a truncated FLAC file still announces its full length."""
+        if not self.file.seekable():  # GSM, G.721
+            return self.announced
         self.file.seek(max(0, self.announced - 1))
         if len(self.file.read(1)) < min(1, self.announced):
             raise PcodecError(f"{self.path}: truncated: announces {self.announced} samples")
@@ -139,10 +140,10 @@ class _Sound:
 class _Stream:
     """A file that FFmpeg reads; `endless`: a WAV file whose samples go on to the end, whatever it announces."""
 
-    def __init__(self, path, opened, endless=False, reason=None):
+    def __init__(self, path, opened, remarks, endless=False, reason=None):
         import av  # slow to import, and seldom needed
 
-        self.path, self.errors, self.damaged = path, av.FFmpegError, 0
+        self.path, self.remarks, self.errors, self.damaged = path, remarks, av.FFmpegError, 0
         if opened.seekable():
             opened.seek(0)
         try:
@@ -154,6 +155,8 @@ class _Stream:
             raise RuntimeError(reason or error) from None
         if not self.container.streams.audio:
             raise PcodecError(f"{path}: holds no sound")
+        if (tracks := len(self.container.streams.audio)) > 1:
+            self.remarks.append(f"holds {tracks} sound tracks, of which the first is read")
         self.stream = self.container.streams.audio[0]
         frames = self._frames()
         first = next(frames, None)  # only decoding tells the rate of some AAC files
@@ -167,7 +170,7 @@ class _Stream:
 
     def length(self) -> int:
         """Samples by the durations of the packets, or by decoding where they have none or (joined files) wrong ones."""
-        if self.container.format.name != "ogg":
+        if self.container.format.name not in ("ogg", "flac"):
             self.container.seek(0)
             durations = [packet.duration for packet in self.container.demux(self.stream) if packet.size]
             if durations and all(durations):
@@ -206,7 +209,7 @@ class _Stream:
 class _Samples:
     """A file of samples without a header."""
 
-    damaged, channels, announced = 0, 1, None
+    damaged, channels, announced, remarks = 0, 1, None, ()
 
     def __init__(self, file, raw):
         self.file, self.raw, self.rate = file, raw, raw.rate
@@ -232,7 +235,7 @@ def live(file, raw: Raw | None = None):
         yield _Live(file, raw)
         return
     try:
-        stream = _Stream("standard input", file, endless=True)
+        stream = _Stream("standard input", file, [], endless=True)
         check_rate(stream.rate, "standard input: ")
         yield stream
     except RuntimeError as error:
@@ -264,26 +267,49 @@ def _scaled(values):
     return values.astype(np.float32)
 
 
+def _chunks(file):
+    """Chunks of a WAV file: name, bytes that it announces, and where they begin."""
+    at, end = 12, os.fstat(file.fileno()).st_size
+    while at + 8 <= end:
+        file.seek(at)
+        name, size = struct.unpack("<4sI", file.read(8))
+        yield name, size, at + 8
+        at += 8 + size + size % 2
+
+
 def _is_open(file):
     """Whether a WAV file announces no bytes of samples, or the largest number, though some follow that are no chunk."""
-    file.seek(0)
-    head, end = file.read(2**16), os.fstat(file.fileno()).st_size
-    at = 12
-    while at + 8 <= len(head):
-        name, size = struct.unpack_from("<4sI", head, at)
-        at += 8
+    end = os.fstat(file.fileno()).st_size
+    for name, size, at in _chunks(file):
         if name == b"data":
-            after, bytes_of = struct.unpack_from("<4sI", head, at) if at + 8 <= len(head) else (b"", 0)
+            file.seek(at)
+            after, bytes_of = struct.unpack("<4sI", file.read(8)) if at + 8 <= end else (b"", 0)
             chunk = after.strip().isalnum() and at + 8 + bytes_of <= end
             return size in OPEN and at < end and not chunk
-        at += size + size % 2
     return False
 
 
-def _is_joined(file):
-    """Whether more than one stream begins in an Ogg file (RFC 3533, sections 4 and 6)."""
+def _is_joined(form, file):
+    """Whether a file holds more than one stream of samples, of which libsndfile would read the first.
+
+    Ogg: RFC 3533, sections 4 and 6. FLAC: RFC 9639, section 8, a second marker with its stream information.
+    """
+    if form not in ("OGG", "FLAC"):
+        return False
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if form == "FLAC":
+            return len(re.findall(rb"fLaC[\x00\x80]\x00\x00\x22", data)) > 1
         return sum(page[1][0] >> 1 & 1 for page in re.finditer(rb"OggS\0(.)", data, re.S)) > 1
+
+
+def _more_in(file):
+    """What of a WAV file is not read: another file, or more samples, behind the first."""
+    file.seek(0)
+    if file.read(4) != b"RIFF":
+        return []
+    names = [name for name, _, _ in _chunks(file)]
+    more = names.count(b"RIFF") + max(0, names.count(b"data") - 1)
+    return [f"{more} further files or blocks of samples in it are not read"] if more else []
 
 
 def _holds_sound(file):

@@ -117,6 +117,28 @@ def test_joined_ogg_files_are_read_to_the_end(codec, tmp_path, capsys):
         audio.read(tmp_path / "cut.ogg")
 
 
+def test_joined_flac_files_are_read_to_the_end(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.flac", sound(), 16000)
+    (tmp_path / "two.flac").write_bytes(2 * (tmp_path / "a.flac").read_bytes())
+    assert np.array_equal(check(tmp_path / "two.flac", 2 * SECONDS), np.tile(audio.read(tmp_path / "a.flac"), 2))
+    assert "two.flac: announces 3.00 s and holds 6.00 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("second", ["file", "samples"])
+def test_what_follows_in_a_wav_file_is_named_if_it_is_not_read(second, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", sound(), 16000)
+    whole = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "two.wav").write_bytes(whole + (whole if second == "file" else whole[36:]))
+    assert np.array_equal(check(tmp_path / "two.wav"), audio.read(tmp_path / "a.wav"))
+    assert "two.wav: 1 further files or blocks of samples in it are not read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "subtype"), [("a.wav", "GSM610"), ("a.au", "G721_32")])
+def test_formats_without_a_way_back_to_the_start(name, subtype, tmp_path):
+    soundfile.write(tmp_path / name, sound(), 16000, subtype=subtype)
+    assert np.corrcoef(check(tmp_path / name)[: len(sound())], sound())[0, 1] > 0.9
+
+
 def test_channels_that_cancel(tmp_path, capsys):
     soundfile.write(tmp_path / "a.wav", np.stack([sound(), -sound()], axis=1), 16000)
     assert np.abs(check(tmp_path / "a.wav") - sound()).max() < 1e-4
