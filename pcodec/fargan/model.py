@@ -127,12 +127,12 @@ class Fargan(network.Network):
             nn.init.zeros_(self.step.gain.weight)
             nn.init.constant_(self.step.gain.bias, -3.0)  # speech is mostly soft
 
-    def forward(self, features, primer, jitter: float = 0.0):
+    def forward(self, features, primer, jitter: float = 0.0, noise: bool = True):
         """Features (B, F + 4, 20) and the first samples (B, 160 P), P >= 1 -> the signal (B, 160 F), which begins so.
 
         The first of these frames is the past; through the others the network runs, but what it writes is replaced by
-        what is true. `jitter` is the noise on what is fed back, in mean magnitudes of each sub-frame. The noise that is
-        an input is drawn anew.
+        what is true. `jitter` is the noise on what is fed back, in mean magnitudes of each sub-frame. The `noise` that
+        is an input is drawn anew; without it, it is zero.
         """
         conditioning = self.frame(features)
         lag = lags(features[:, 2:-2])
@@ -140,10 +140,12 @@ class Fargan(network.Network):
         past = nn.functional.pad(primer[:, :160], (HISTORY - 160, 0))
         true = primer[:, 160:].split(STEP, dim=1) if primer.shape[1] > 160 else ()
         states, made = self.step.start(batch, past), [primer[:, :160]]
-        noise = 2.0 * torch.rand(STEPS * frames, batch, STEP, device=past.device) - 1.0
+        drawn = past.new_zeros(STEPS * frames, batch, STEP)
+        if noise:
+            drawn.uniform_(-1.0, 1.0)
         for number in range(STEPS, STEPS * frames):
             frame, part = divmod(number, STEPS)
-            samples, states = self.step(conditioning[:, frame, part], past, lag[:, frame], noise[number], states)
+            samples, states = self.step(conditioning[:, frame, part], past, lag[:, frame], drawn[number], states)
             if number - STEPS < len(true):
                 samples = true[number - STEPS]
             made.append(samples)

@@ -1,8 +1,9 @@
-"""Trains the framewise decoder: on spectra, then beside critics.
+"""Trains the framewise decoder: on spectra, then with noise, then beside critics.
 
 Task: the network is unrolled over excerpts of speech and hears its own output; two true frames prime its memory
-(FARGAN, Valin et al. 2024, section III). Each excerpt is written twice, with different noise: what is alike in both is
-what the packets say, the rest should be as random as it is in speech (`losses.energy_distance`).
+(FARGAN, Valin et al. 2024, section III). It first learns on spectra, without noise, which would disturb what is still
+fragile. Then each excerpt is written twice, with different noise: what is alike in both is what the packets say, the
+rest should be as random as it is in speech (`losses.energy_distance`); and the pitch is wrong now and then.
 
 Conventions: losses are those of `pcodec.learning.losses`, over primer and what was written; data are
 `pcodec.fargan.examples`.
@@ -10,6 +11,7 @@ Conventions: losses are those of `pcodec.learning.losses`, over primer and what 
 Contents: `fit`, `evaluate`, `Critics`.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ PRIMER = 2  # true frames at the beginning of an excerpt
 CONTINUITY, JOIN = 0.03, 160  # weight of the continuity loss, and over how many samples
 JITTER = 0.01  # noise on what is fed back
 STRETCH = 60  # frames on which a loss is measured
+ADAM = functools.partial(torch.optim.AdamW, betas=(0.8, 0.95))  # what gates and gains need is soon another
+WEIGHT_DECAY = 0.05  # of matrices
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,10 @@ class Critics:
     matching: float = 0.2
 
 
-def written(model: Fargan, features, true, jitter: float = 0.0, times: int = 2) -> tuple:
-    """What the model writes after two true frames of `true` (B, samples), so many times, with different noise."""
-    primer = true[:, : PRIMER * FRAME]
-    return model(features.repeat(times, 1, 1), primer.repeat(times, 1), jitter).chunk(times)
+def written(model: Fargan, features, true, jitter: float = 0.0, twice: bool = True) -> tuple:
+    """What the model writes after two true frames of `true` (B, samples), once or `twice`, with different noise."""
+    primer, times = true[:, : PRIMER * FRAME], 2 if twice else 1
+    return model(features.repeat(times, 1, 1), primer.repeat(times, 1), jitter, noise=twice).chunk(times)
 
 
 def loss_of(found: tuple, true):
@@ -56,7 +60,7 @@ def loss_of(found: tuple, true):
     return spectral(*found, true) + CONTINUITY * join
 
 
-def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64) -> pd.DataFrame:
+def evaluate(model: Fargan, data: Excerpts, twice: bool = True, stretches: int = 2, batch: int = 64) -> pd.DataFrame:
     """Loss of `model` on each utterance: table (utterance, speaker, loss). Every model hears the same excerpts."""
     starts, which = data.starts(PRIMER + STRETCH)
     chosen = []
@@ -69,7 +73,7 @@ def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64)
         torch.manual_seed(0)
         for rows in np.split(np.array(chosen), range(batch, len(chosen), batch)):
             features, true = data.batch(starts[rows], PRIMER + STRETCH)
-            found.append(loss_of(written(model, features, true), true))
+            found.append(loss_of(written(model, features, true, 0.0, twice), true))
     model.train()
     table = data.utterances.iloc[which[chosen]].assign(loss=torch.cat(found).numpy())
     return table.groupby(["utterance", "speaker"], as_index=False, sort=False).loss.mean()
@@ -96,12 +100,14 @@ def fit(
     """Train `model` in place; return validation losses: `evaluate`'s table with update and training_loss.
 
     `draw(n)` is the training data prepared for the n-th time, new every `redraw` updates. A batch is half as many
-    excerpts, each written `twice`, or as many excerpts, on spectra alone, which is a faster start. An excerpt has
-    `frames` after its primer. `critics` learn beside the model. The rest as in `loop.fit`.
+    excerpts, each written `twice`, or as many excerpts, without noise, on spectra alone. An excerpt has `frames`
+    after its primer. `critics` learn beside the model. The rest as in `loop.fit`.
     """
     if batch < 2 or redraw < 1 or frames < 1:
         raise PcodecError(f"cannot train with batch {batch}, redraw {redraw}, frames {frames}")
-    learner = loop.Learner(model, optimizers.build(model, "muon"), optimizers.Annealed(learning_rate, 0.0, anneal))
+    learner = loop.Learner(
+        model, optimizers.build(model, "muon", ADAM, WEIGHT_DECAY), optimizers.Annealed(learning_rate, 0.0, anneal)
+    )
     task = _Training(learner, twice, critics, draw, validation, batch, frames, redraw, seed)
     return loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint).evaluations
 
@@ -136,9 +142,9 @@ class _Training(loop.Task):
     def losses(self, update):
         self._drawn(update)
         rng = np.random.default_rng([self.seed, update])
-        times = 2 if self.twice else 1
-        features, true = self.data.batch(rng.choice(self.starts, self.batch // times), self.frames, rng)
-        found = written(self.model, features, true, JITTER, times)
+        starts = rng.choice(self.starts, self.batch // 2 if self.twice else self.batch)
+        features, true = self.data.batch(starts, self.frames, rng if self.twice else None)
+        found = written(self.model, features, true, JITTER, self.twice)
         loss = loss_of(found, true).mean()
         if self.critics:
             judge = self.judges[rng.integers(len(self.judges))]
@@ -149,4 +155,4 @@ class _Training(loop.Task):
         yield "model", loss
 
     def evaluate(self):
-        return evaluate(self.model, self.validation)
+        return evaluate(self.model, self.validation, self.twice)

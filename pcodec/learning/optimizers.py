@@ -11,7 +11,9 @@ and gives the learning rate of the next update. Notebook 06_training.
 Contents: `build`, `Muon`, `orthogonalized`, `Annealed`, `Cosine`.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pcodec import PcodecError
@@ -24,6 +26,7 @@ RMS = 0.2  # of an update along a matrix, times the rate: about Adam's
 STEPS = 5  # of the Newton-Schulz iteration
 A, B, C = 3.4445, -4.7750, 2.0315  # its coefficients: singular values end between 0.7 and 1.2
 EPSILON = 1e-7
+ADAM = functools.partial(torch.optim.Adam, eps=1e-7, amsgrad=True)
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,10 @@ class Cosine:
         return self.rate * (0.5 + 0.5 * math.cos(math.pi * done))
 
 
-def build(model, name: str) -> list:
-    """Adam with AMSGrad, for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer.
+def build(model, name: str, adam: Callable = ADAM, weight_decay: float = WEIGHT_DECAY) -> list:
+    """`adam` for all parameters or, with "muon", for those that are no matrix of a GRU or a dense layer.
 
-    A single row is no matrix.
+    A single row is no matrix. `weight_decay` is Muon's.
     """
     if name not in ("adam", "muon"):
         raise PcodecError(f"optimizer must be adam or muon, got {name}")
@@ -66,9 +69,9 @@ def build(model, name: str) -> list:
               if weight.ndim == 2 and len(weight) > 1}  # fmt: skip
     others = [weight for weight in trained if id(weight) not in inside]
     matrices = [weight for weight in trained if id(weight) in inside]
-    optimizers = [torch.optim.Adam(others, eps=1e-7, amsgrad=True)] if others else []
+    optimizers = [adam(others)] if others else []
     if matrices:
-        optimizers.append(Muon(matrices))
+        optimizers.append(Muon(matrices, weight_decay=weight_decay))
     return optimizers
 
 
