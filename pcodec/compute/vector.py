@@ -9,7 +9,7 @@ are kept; a dense matrix is one of which all are kept. Weights are float16, arit
 `exp2` and the absolute ones of `sigmoid` and `tanh`, which are made from it, are below 4e-7.
 
 Contents: `Blocks`, `pack`, `add_product`, `TOGETHER`, `copy`, `copy_row`, `spread`, `exp2`, `sigmoid`, `tanh`,
-`gru_step`, `compiled` (how to compile what calls them).
+`gru_step`, `compiled` (how to compile what calls them), `EXP`, `SIGMOID`, `TANH` (what they cost).
 """
 
 import functools
@@ -32,6 +32,7 @@ C0, C1, C2, C3, C4, C5, C6 = map(np.float32, POLYNOMIAL)
 FAST = {"contract", "nnan", "ninf", "nsz"}
 compiled = functools.partial(numba.njit, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 LOG2E = np.float32(1.0 / math.log(2.0))
+EXP, SIGMOID, TANH = 21, 24, 27  # operations of an activation
 
 
 class Blocks(NamedTuple):

@@ -34,7 +34,7 @@ class FarganConfig:
 
 SIZES = {  # layers are multiples of 16 wide, as the registers of synthesis
     "large": FarganConfig(),
-    "small": FarganConfig(conv=144, gru_1=128, gru_2=112, gru_3=96, skip=96),
+    "small": FarganConfig(conv=144, gru_1=112, gru_2=112, gru_3=96, skip=96),
     "tiny": FarganConfig(
         conv=80, gru_1=64, gru_2=48, gru_3=48, skip=48, dense=48, conditioning=80, step_conditioning=48
     ),

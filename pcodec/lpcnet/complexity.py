@@ -14,12 +14,12 @@ Contents: `count`, `parts`, `saving`.
 import pandas as pd
 
 from pcodec import PcodecError
+from pcodec.compute.vector import EXP, SIGMOID, TANH
 from pcodec.features.cepstrum import FRAME, ORDER
 from pcodec.lpcnet.config import LPCNetConfig
 from pcodec.speech import audio
 from pcodec.speech.audio import LEVELS
 
-EXP, SIGMOID, TANH = 21, 24, 27  # operations of an activation
 GATES = 13  # additions and multiplications for each unit of a GRU: biases, diagonals, inputs, reset, update
 DRAW = 7  # for each code: largest, shift and scale, two sums, floor, search
 TAPS = 3  # frames that a convolution sees
