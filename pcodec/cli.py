@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
+from pcodec.codecs import DEFAULT
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
@@ -97,9 +98,10 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--stream", action="store_true", help="live, from - to -: packets go out as sound comes in")
         each.add_argument("--jobs", type=_number, default=1, help="files of a folder that are done at once; default 1")
     for each in (encode, decode, roundtrip):
-        default = "the shipped one that fits" if each is decode else "personalized"
-        each.add_argument("--codec", help=f"general, personalized or a folder of decoders; default {default}")
-        each.add_argument("--units", type=int, help="of GRU_A, which of the folder's decoders")
+        default = "the shipped one that fits" if each is decode else DEFAULT
+        each.add_argument("--codec", help=f"a shipped one (docs/lpcnet.md) or a folder of decoders; default {default}")
+        each.add_argument("--decoder", help="which of the folder's decoders: fargan-large, lpcnet-384 ...")
+        each.add_argument("--units", type=int, help="of GRU_A: --units 384 is --decoder lpcnet-384")
         each.add_argument("--groups", type=int, help="number of groups C, which of the folder's decoders")
     for each in (encode, roundtrip):
         each.add_argument(
@@ -177,11 +179,11 @@ def _encode(options) -> int:
         if options.group is not None:
             raise PcodecError("--stream goes without --group: the group follows the talk")
         with _live(options) as (source, target):
-            pipes.send(_codec(options, "personalized"), source, target, raw)
+            pipes.send(_codec(options, DEFAULT), source, target, raw)
         return 0
     if Path(options.input).is_dir():
         return _folder("encode", options, group=options.group, raw=raw)
-    files.encode(_codec(options, "personalized"), options.input, options.output, options.group, raw)
+    files.encode(_codec(options, DEFAULT), options.input, options.output, options.group, raw)
     return 0
 
 
@@ -190,8 +192,8 @@ def _decode(options) -> int:
     from pcodec.codecs.parametric import Codec
     from pcodec.speech.decoders import Raw
 
-    if not options.codec and (options.units or options.groups):
-        raise PcodecError("--units and --groups choose among the decoders of a folder: give it with --codec")
+    if not options.codec and (options.decoder or options.units or options.groups):
+        raise PcodecError("--decoder, --units and --groups choose among the decoders of a folder: give it with --codec")
     if options.stream:
         if options.rate != 16000 or options.loss or options.adapter:
             raise PcodecError("--stream goes without --rate, --loss and --adapter")
@@ -223,24 +225,24 @@ def _folder(action, options, **values) -> int:
 
     if options.output == "-" or options.jobs < 1 or options.raw:
         raise PcodecError("a folder goes to a folder, with 1 job or more, and without --raw")
-    given = options.codec or ("personalized" if action == "encode" else None)
-    make = functools.partial(_loaded, given, options.units, options.groups)
+    given = options.codec or (DEFAULT if action == "encode" else None)
+    make = functools.partial(_loaded, given, options.decoder, options.groups, options.units)
     done = folders.run(action, Path(options.input), Path(options.output), make, options.jobs, **values)
     for line in folders.told(done):
         print(line)
     return int(any(each.state == "failed" for each in done))
 
 
-def _loaded(name, units, groups):
+def _loaded(name, decoder, groups, units):
     from pcodec.codecs.parametric import Codec
 
-    return Codec.load(name, units, groups) if name else None
+    return Codec.load(name, decoder, groups, units) if name else None
 
 
 def _roundtrip(options) -> int:
     from pcodec.codecs import files
 
-    coder = _codec(options, "personalized")
+    coder = _codec(options, DEFAULT)
     if options.adapter:
         coder.adapt(options.adapter)
     line = files.roundtrip(coder, options.input, options.output, options.group, options.seed)
@@ -249,7 +251,7 @@ def _roundtrip(options) -> int:
 
 
 def _codec(options, default=None):
-    return _loaded(options.codec or default, options.units, options.groups)
+    return _loaded(options.codec or default, options.decoder, options.groups, options.units)
 
 
 def _group(text: str) -> int:
@@ -337,7 +339,7 @@ def _personalize(options) -> int:
     from pcodec.lpcnet import adapter
     from pcodec.speakers import UNKNOWN
 
-    file = options.decoder or Codec.load().files[UNKNOWN]
+    file = options.decoder or Codec.load("personalized").files[UNKNOWN]
     done = adapter.personalize(
         file, options.codebooks or file.parent / "codebooks.npz", options.recordings, options.output,
         options.updates, options.rank, options.seed,

@@ -76,7 +76,9 @@ def dataset(demo, codebooks):
 
 @pytest.fixture(scope="session")
 def codec_folder(demo, codebooks, tmp_path_factory):
-    """Untrained decoders of 32 units for C = 1 and 2, whose groups are the genders of generated voices."""
+    """Untrained decoders of two families for C = 1 and 2, whose groups are the genders of generated voices."""
+    from pcodec.fargan.config import SIZES
+    from pcodec.fargan.model import Fargan
     from pcodec.lpcnet.model import LPCNet, LPCNetConfig
     from pcodec.speakers import embedding, groups, voiceprint
 
@@ -87,7 +89,7 @@ def codec_folder(demo, codebooks, tmp_path_factory):
     z = embedding.embed(encoder, [voiceprint.log_mel(audio.read(path)) for path in rows.path])
     groups.SpeakerGroups.fit(encoder, z, rows.gender.tolist(), 2).save(folder / "groups-C2.safetensors")
     for seed, name in enumerate(["general", "C2-g0", "C2-g1"]):
-        model = LPCNet(LPCNetConfig(units=32), seed=seed)
-        model.provenance = {"codebooks": codebooks.identity}
-        model.save(folder / f"lpcnet-32-{name}.safetensors")
+        for model in LPCNet(LPCNetConfig(units=32), seed=seed), Fargan(SIZES["tiny"], seed=seed):
+            model.provenance = {"codebooks": codebooks.identity}
+            model.save(folder / f"{model.config.FAMILY}-{model.config.size}-{name}.safetensors")
     return folder

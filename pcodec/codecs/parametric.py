@@ -4,11 +4,12 @@ Task: features, quantizer, bitstream, speaker groups and decoders put together a
 speaker's group and sends its index; the receiver decodes with that group's network (Jang et al. 2024, section 2).
 
 Conventions: a codec is a folder as a run leaves it in models/: codebooks.npz, groups-C<C>.safetensors, a decoder for
-each group, lpcnet-<units>-C<C>-g<group>.safetensors, and one for everybody, lpcnet-<units>-control or, where there is
-none, lpcnet-<units>-general, which also decodes while the group is not known; files named as by version 0.1 are found
-too. A packet is 40 ms, 640 samples at 16 kHz. Notebook 08_synthesis.
+each group, <decoder>-C<C>-g<group>.safetensors, and one for everybody, <decoder>-control or, where there is none,
+<decoder>-general, which also decodes while the group is not known. <decoder> is a family and a size: fargan-large,
+lpcnet-384. Files named as by version 0.1 are found too. A packet is 40 ms, 640 samples at 16 kHz. Notebook
+08_synthesis.
 
-Contents: `Codec`, `Encoder`, `Decoder`, `without_offset`, `SHIPPED`.
+Contents: `Codec`, `Encoder`, `Decoder`, `without_offset`, `SHIPPED`, `FAMILIES`.
 """
 
 import functools
@@ -25,16 +26,22 @@ from pcodec.bitstream import quantizer
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.container import Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
+from pcodec.codecs import DEFAULT
+from pcodec.fargan import synthesis as fargan
 from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
 from pcodec.features.cepstrum import FRAME
 from pcodec.features.vocoder import CONTEXT, DELAY
 from pcodec.learning import weights
-from pcodec.lpcnet.config import LPCNetConfig
-from pcodec.lpcnet.synthesis import Synthesizer
+from pcodec.lpcnet import synthesis as lpcnet
 from pcodec.speakers import UNKNOWN, groups
 from pcodec.speech import audio
 
-SHIPPED = {"general": (384, 1), "personalized": (256, 2)}  # name: units of GRU_A, C
+FAMILIES = {"fargan": fargan.Synthesizer, "lpcnet": lpcnet.Synthesizer}
+SHIPPED = {  # name: decoder, C; the first that fits decodes a stream
+    "framewise": ("fargan-large", 1),
+    "general": ("lpcnet-384", 1),
+    "personalized": ("lpcnet-256", 2),
+}
 LISTEN = 60 * audio.RATE  # samples from its start that decide the group of a signal
 OFFSET, OFFSET_OVER = 0.02, 5 * audio.RATE  # mean of so many samples at a signal's start, from which on it is removed
 AT_ONCE = 25  # packets decoded at a time: bounds the memory
@@ -45,13 +52,17 @@ FADE = 20  # lost frames, 200 ms, until nothing is left
 class Codec:
     """Codebooks, speaker groups and decoders that belong together."""
 
-    def __init__(self, folder: str | Path, units: int, C: int):
-        """The codec of `units` and `C` in a folder. Raises `PcodecError` naming the file that is missing or wrong."""
-        folder, self.units, self.C = Path(folder), units, C
-        everybody = _first(folder, *(f"lpcnet-{units}-{name}" for name in ("control", "general", "1-0")))
+    def __init__(self, folder: str | Path, decoder: str, C: int):
+        """The codec of `decoder` and `C` in a folder. Raises `PcodecError` naming the file that is missing or wrong."""
+        folder, self.decoder, self.C = Path(folder), decoder, C
+        family, _, self.size = decoder.partition("-")
+        if family not in FAMILIES:
+            raise PcodecError(f"{decoder}: decoders are called FAMILY-SIZE, of the families {', '.join(FAMILIES)}")
+        self.family = FAMILIES[family]
+        everybody = _first(folder, *(f"{self.decoder}-{name}" for name in ("control", "general", "1-0")))
         self.files = {UNKNOWN: everybody}
         for group in range(C):
-            own = (f"lpcnet-{units}-C{C}-g{group}", f"lpcnet-{units}-{C}-{group}")
+            own = (f"{self.decoder}-C{C}-g{group}", f"{self.decoder}-{C}-{group}")
             self.files[group] = _first(folder, *own) if C > 1 else everybody
         self.codebooks = Codebooks.load(folder / "codebooks.npz")
         self.groups = groups.SpeakerGroups.load(folder / f"groups-C{C}.safetensors") if C > 1 else None
@@ -59,29 +70,34 @@ class Codec:
 
     @classmethod
     def load(
-        cls, name_or_folder: str | Path = "personalized", units: int | None = None, C: int | None = None
+        cls,
+        name_or_folder: str | Path = DEFAULT,
+        decoder: str | None = None,
+        C: int | None = None,
+        units: int | None = None,
     ) -> "Codec":
-        """One of `SHIPPED`, or the codec of `units` and `C` in a folder of trained decoders."""
+        """One of `SHIPPED`, or the codec of `decoder` and `C` in a folder of trained decoders.
+
+        `units` = 384 is short for decoder = "lpcnet-384".
+        """
+        decoder = f"lpcnet-{units}" if decoder is None and units is not None else decoder
         if name_or_folder in SHIPPED:
             own = SHIPPED[name_or_folder]
             if C not in (None, own[1]):
                 raise PcodecError(f"the codec {name_or_folder} has C = {own[1]}, not {C}")
-            return cls(paths.SHIPPED, own[0] if units is None else units, own[1])
+            return cls(paths.SHIPPED, own[0] if decoder is None else decoder, own[1])
         if not Path(name_or_folder).is_dir():
             raise PcodecError(f"{name_or_folder}: neither a folder nor one of {', '.join(SHIPPED)}")
-        if units is None or C is None:
-            raise PcodecError(f"{name_or_folder}: units and the number of groups must be given")
-        return cls(name_or_folder, units, C)
+        if decoder is None or C is None:
+            raise PcodecError(f"{name_or_folder}: the decoder and the number of groups must be given")
+        return cls(name_or_folder, decoder, C)
 
     @classmethod
     def of(cls, stream: Stream | Kind) -> "Codec":
-        """The shipped codec that can decode a stream of that kind; raises `PcodecError` if there is none."""
-        for name, (_, C) in SHIPPED.items():
-            if C == stream.groups:
-                codec = cls.load(name)
-                codec.check(stream)
-                return codec
-        raise PcodecError(f"coded for {stream.groups} speaker groups: no shipped codec has as many")
+        """The first shipped codec that can decode a stream of that kind; raises `PcodecError` if there is none."""
+        codec = cls.load(next(name for name, (_, C) in SHIPPED.items() if C in (1, stream.groups)))
+        codec.check(stream)
+        return codec
 
     def adapt(self, path: str | Path) -> None:
         """From now on decode every stream, whatever its group, with the decoder for everybody and a person's adapter.
@@ -91,14 +107,16 @@ class Codec:
         from pcodec.lpcnet.adapter import load as load_adapter
         from pcodec.lpcnet.model import LPCNet
 
+        if self.family is not lpcnet.Synthesizer:
+            raise PcodecError(f"{path}: adapters are LPCNet's, this codec's decoder is {self.decoder}")
         self.synthesizer(UNKNOWN)  # that the decoder belongs to the codebooks
-        adapted = Synthesizer(load_adapter(path, LPCNet.load(self.files[UNKNOWN])).arrays())
+        adapted = lpcnet.Synthesizer(load_adapter(path, LPCNet.load(self.files[UNKNOWN])).arrays())
         self.synthesizer = lambda group: adapted
 
     def save(self, folder: str | Path) -> None:
         """Write the codec into a folder of its own, the decoders' weights as float16, which is what synthesis uses."""
         for file in self.files.values():
-            config, arrays, provenance = weights.read(file, LPCNetConfig)
+            config, arrays, provenance = weights.read(file, self.family.CONFIG)
             weights.write(Path(folder) / file.name, config, arrays, provenance, np.float16)
         others = ["codebooks.npz"] + ([f"groups-C{self.C}.safetensors"] if self.groups else [])
         for name in others:
@@ -184,14 +202,14 @@ class Codec:
     def _synthesizer(self, group):
         self._check_group(group)
         file = self.files[group]
-        config, arrays, provenance = weights.read(file, LPCNetConfig)
-        if config.units != self.units:
-            raise PcodecError(f"{file}: has {config.units} units, not {self.units}")
+        config, arrays, provenance = weights.read(file, self.family.CONFIG)
+        if config.size != self.size:
+            raise PcodecError(f"{file}: has the size {config.size}, not {self.size}")
         if provenance.get("codebooks") != self.codebooks.identity:
             raise PcodecError(
                 f"{file}: trained with codebooks {provenance.get('codebooks')}, not {self.codebooks.identity}"
             )
-        return Synthesizer(arrays)
+        return self.family.of(config, arrays)
 
 
 def without_offset(blocks: Iterable[np.ndarray], least: float = OFFSET) -> Iterator[np.ndarray]:

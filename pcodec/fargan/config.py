@@ -31,6 +31,11 @@ class FarganConfig:
     features: int = 20  # per frame
     pitch_embedding: int = 12
 
+    @property
+    def size(self) -> str:
+        """Its name in `SIZES`, as in the names of files."""
+        return next((name for name, config in SIZES.items() if config == self), "other")
+
 
 SIZES = {  # layers are multiples of 16 wide, as the registers of synthesis
     "large": FarganConfig(),

@@ -105,6 +105,8 @@ class State:
 class Synthesizer(Vocoder):
     """A framewise decoder, compiled."""
 
+    CONFIG = FarganConfig
+
     def __init__(self, config: FarganConfig, arrays: dict[str, np.ndarray]):
         """Weights by name (`Fargan.arrays`); raises `PcodecError` if a layer's width is no multiple of 16."""
         for name in ("conv", "gru_1", "gru_2", "gru_3", "skip", "dense", "conditioning", "step_conditioning"):
@@ -112,6 +114,10 @@ class Synthesizer(Vocoder):
                 raise PcodecError(f"{name} must be a multiple of {LANES}, got {getattr(config, name)}")
         self.config = config
         self.network = fold({name: value.astype(np.float16).astype(np.float32) for name, value in arrays.items()})
+
+    @classmethod
+    def of(cls, config: FarganConfig, arrays: dict[str, np.ndarray]) -> "Synthesizer":
+        return cls(config, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Synthesizer":

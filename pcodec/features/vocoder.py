@@ -28,6 +28,13 @@ DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
 class Vocoder:
     """A decoder network, compiled."""
 
+    CONFIG: type  # the family's dataclass of sizes
+
+    @classmethod
+    def of(cls, config, arrays: dict[str, np.ndarray]) -> "Vocoder":
+        """From a network's sizes and weights by name."""
+        raise NotImplementedError
+
     def start(self, seed: int = 1, whole: np.ndarray | None = None):
         """The state before a signal, of which `whole` are all features (F, 20), where they are known before."""
         return self._start(seed, [whole])

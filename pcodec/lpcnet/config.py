@@ -21,3 +21,8 @@ class LPCNetConfig:
     conditioning: int = 128  # width of the frame network and of its output
     signal_embedding: int = 128
     pitch_embedding: int = 64
+
+    @property
+    def size(self) -> str:
+        """As in the names of files."""
+        return str(self.units)

@@ -48,6 +48,8 @@ class State:
 class Synthesizer(Vocoder):
     """An LPCNet decoder, compiled."""
 
+    CONFIG = LPCNetConfig
+
     def __init__(self, arrays: dict[str, np.ndarray]):
         """Weights by name (`LPCNet.arrays`); raises `PcodecError` if units are no multiple of 16."""
         self.units, self.units_b = (arrays[f"sample.gru_{x}.weight_hh_l0"].shape[1] for x in "ab")
@@ -55,6 +57,10 @@ class Synthesizer(Vocoder):
             raise PcodecError(f"units must be multiples of {LANES}, got {self.units} and {self.units_b}")
         self.arrays = {name: value.astype(np.float16).astype(np.float32) for name, value in arrays.items()}
         self.network = sampler.fold(self.arrays)
+
+    @classmethod
+    def of(cls, config: LPCNetConfig, arrays: dict[str, np.ndarray]) -> "Synthesizer":
+        return cls(arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Synthesizer":

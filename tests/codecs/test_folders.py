@@ -28,7 +28,7 @@ def recordings(speech, tmp_path):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_every_file_is_done_or_named(recordings, codec_folder, tmp_path, jobs):
-    make = functools.partial(parametric.Codec.load, codec_folder, 32, 2)
+    make = functools.partial(parametric.Codec.load, codec_folder, "fargan-tiny", 2)
     streams, back = tmp_path / "streams", tmp_path / "back"
     done = folders.run("encode", recordings, streams, make, jobs)
     assert [(each.file, each.state) for each in done] == [

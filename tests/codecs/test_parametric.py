@@ -19,14 +19,14 @@ from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
 
 
-@pytest.fixture(scope="module")
-def coder(codec_folder):
-    return parametric.Codec.load(codec_folder, units=32, C=2)
+@pytest.fixture(scope="module", params=["lpcnet-32", "fargan-tiny"])
+def coder(request, codec_folder):
+    return parametric.Codec.load(codec_folder, request.param, C=2)
 
 
 @pytest.fixture(scope="module")
-def one_for_all(codec_folder):
-    return parametric.Codec.load(codec_folder, units=32, C=1)
+def one_for_all(coder, codec_folder):
+    return parametric.Codec.load(codec_folder, coder.decoder, C=1)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 400, 560, 561, 16000])
@@ -158,10 +158,11 @@ def test_shipped_codecs_are_whole_and_say_where_they_come_from(name, speech):
     shipped = parametric.Codec.load(name)
     decoded, _ = shipped.decode(shipped.encode(speech[:8000]))
     assert len(decoded) == 8000 and np.abs(decoded).max() > 0.01
-    assert parametric.Codec.of(Stream.from_bytes(shipped.encode(speech[:640]))).files == shipped.files
+    default = parametric.Codec.load()
+    assert parametric.Codec.of(Stream.from_bytes(shipped.encode(speech[:640]))).files == default.files
     for file in shipped.files.values():
-        config, arrays, provenance = weights.read(file, LPCNetConfig)
-        assert config.units == parametric.SHIPPED[name][0] and provenance["preset"] == "desktop"
+        config, arrays, provenance = weights.read(file, shipped.family.CONFIG)
+        assert f"{config.FAMILY}-{config.size}" == parametric.SHIPPED[name][0] and provenance["preset"] == "desktop"
         assert provenance["updates"] > 1000 and provenance["codebooks"] == shipped.codebooks.identity
         assert file.stat().st_size < 2 * sum(array.size for array in arrays.values()) + 10_000  # float16
 
@@ -181,7 +182,7 @@ def test_shipped_codecs_speak(name, librispeech):
 
 
 def test_a_person_s_adapter(codec_folder, speech, tmp_path):
-    mine = parametric.Codec.load(codec_folder, 32, 2)
+    mine = parametric.Codec.load(codec_folder, "lpcnet-32", 2)
     data = [mine.encode(speech[:6400], group=group) for group in (0, UNKNOWN)]
     general = mine.decode(data[1])[0]
     adapted = adapter.Adapted(LPCNet.load(codec_folder / "lpcnet-32-general.safetensors"))
@@ -199,10 +200,10 @@ def test_a_person_s_adapter(codec_folder, speech, tmp_path):
 
 def test_a_codec_can_be_carried_away(coder, codec_folder, speech, tmp_path):
     coder.save(tmp_path / "mine")
-    mine = parametric.Codec.load(tmp_path / "mine", 32, 2)
+    mine = parametric.Codec.load(tmp_path / "mine", coder.decoder, 2)
     data = coder.encode(speech[:6400])
     assert mine.encode(speech[:6400]) == data and np.array_equal(mine.decode(data)[0], coder.decode(data)[0])
-    name = "lpcnet-32-C2-g1.safetensors"
+    name = f"{coder.decoder}-C2-g1.safetensors"
     assert (tmp_path / "mine" / name).stat().st_size < 0.6 * (codec_folder / name).stat().st_size
     assert len(list((tmp_path / "mine").iterdir())) == 5
 
@@ -270,7 +271,7 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
     other = Stream(stream.packets, 6400, "0" * 16, 2)
     with pytest.raises(PcodecError, match=f"codebooks {'0' * 16}, this codec has {coder.codebooks.identity}"):
         coder.decode(other.to_bytes())
-    with pytest.raises(PcodecError, match="no shipped codec"):
+    with pytest.raises(PcodecError, match=f"coded with codebooks {coder.codebooks.identity}, this codec has"):
         parametric.Codec.of(stream)
     for seed in (-1, 0.5, None):
         with pytest.raises(PcodecError, match=f"a seed is a whole number from 0, got {seed}"):
@@ -279,15 +280,16 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
         coder.encode(speech[:6400], group=2)
     with pytest.raises(PcodecError, match="no group 7: this codec has 2"):
         parametric.Decoder(coder).push(stream.packets, 7)
-    for folder, units, C, message in [
-        ("nowhere", 32, 2, "nowhere: neither a folder nor one of general, personalized"),
-        (codec_folder, 32, None, "units and the number of groups"),
-        (codec_folder, 48, 2, "lpcnet-48-general.safetensors: no such decoder"),
+    for folder, decoder, C, message in [
+        ("nowhere", "lpcnet-32", 2, "nowhere: neither a folder nor one of framewise, general, personalized"),
+        (codec_folder, "lpcnet-32", None, "the decoder and the number of groups"),
+        (codec_folder, "lpcnet-48", 2, "lpcnet-48-general.safetensors: no such decoder"),
+        (codec_folder, "wavenet-1", 2, "wavenet-1: decoders are called FAMILY-SIZE, of the families fargan, lpcnet"),
         ("general", None, 2, "the codec general has C = 1, not 2"),
-        ("general", 48, None, "lpcnet-48-general.safetensors: no such decoder"),
+        ("general", "lpcnet-48", None, "lpcnet-48-general.safetensors: no such decoder"),
     ]:
         with pytest.raises(PcodecError, match=message):
-            parametric.Codec.load(folder, units, C)
+            parametric.Codec.load(folder, decoder, C)
     for name in ("codebooks.npz", "groups-C2.safetensors"):
         (tmp_path / name).write_bytes((codec_folder / name).read_bytes())
     own = coder.codebooks.identity.encode()
@@ -295,7 +297,7 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
     for name in ("2-0", "2-1", "1-0"):
         (tmp_path / f"lpcnet-32-{name}.safetensors").write_bytes(foreign)
     with pytest.raises(PcodecError, match=f"lpcnet-32-2-[01].safetensors: trained with codebooks {'f' * 16}"):
-        parametric.Codec.load(tmp_path, 32, 2).decode(coder.encode(speech[:6400]))
+        parametric.Codec.load(tmp_path, "lpcnet-32", 2).decode(coder.encode(speech[:6400]))
 
 
 def test_codecs_of_version_0_1_still_load(codec_folder, speech, tmp_path):
@@ -307,7 +309,7 @@ def test_codecs_of_version_0_1_still_load(codec_folder, speech, tmp_path):
         weights.save(tmp_path / f"lpcnet-32-{old}.safetensors", arrays, **metadata)
     for name in ("codebooks.npz", "groups-C2.safetensors"):
         shutil.copy(codec_folder / name, tmp_path)
-    old, new = (parametric.Codec(folder, 32, 2) for folder in (tmp_path, codec_folder))
+    old, new = (parametric.Codec(folder, "lpcnet-32", 2) for folder in (tmp_path, codec_folder))
     for group in (0, 1, UNKNOWN):
         data = new.encode(speech[:3200], group=group)
         assert old.encode(speech[:3200], group=group) == data
@@ -317,6 +319,6 @@ def test_codecs_of_version_0_1_still_load(codec_folder, speech, tmp_path):
 def test_the_control_decodes_for_everybody_where_there_is_one(codec_folder, tmp_path):
     shutil.copytree(codec_folder, tmp_path / "codec")
     shutil.copy(codec_folder / "lpcnet-32-C2-g0.safetensors", tmp_path / "codec" / "lpcnet-32-control.safetensors")
-    files = parametric.Codec(tmp_path / "codec", 32, 2).files
+    files = parametric.Codec(tmp_path / "codec", "lpcnet-32", 2).files
     assert files[UNKNOWN].name == "lpcnet-32-control.safetensors"
-    assert parametric.Codec(codec_folder, 32, 2).files[UNKNOWN].name == "lpcnet-32-general.safetensors"
+    assert parametric.Codec(codec_folder, "lpcnet-32", 2).files[UNKNOWN].name == "lpcnet-32-general.safetensors"
