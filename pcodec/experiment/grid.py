@@ -5,18 +5,21 @@ is listed here, the notebook reads what is listed here.
 
 Conventions: a decoder's role is "general" (trained on everyone), "control" (the general one, continued on everyone) or
 "group" (the general one, continued on the speakers of a group). C is a number of groups; a decoder for everybody has
-C = 1, group 0. Notebooks 06_training and 07_validation_loss.
+C = 1, group 0. `units` and what follows are LPCNet's, `framewise` and `framewise_C` are sizes and numbers of groups
+of framewise decoders. Notebooks 06_training, 07_validation_loss and 13_framewise_training.
 
-Contents: `Decoder`, `decoders`, `check`, `GRID`.
+Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `check`, `GRID`.
 """
 
 from typing import NamedTuple
 
 from pcodec import PcodecError
+from pcodec.fargan.config import SIZES
 
 # Names of a preset's grid section, with values of their types.
 GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
-OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
+GRID |= {"framewise": ["tiny"], "framewise_C": [2]}
+OPTIONAL = {"capacity": [], "study": 0, "minutes": [], "framewise": [], "framewise_C": []}  # what an absent name means
 ROLES = ("general", "control", "group")
 
 
@@ -33,16 +36,41 @@ class Decoder(NamedTuple):
     @property
     def name(self) -> str:
         """For example lpcnet-384-general, lpcnet-256-C2-g0, lpcnet-16-control-1min; of its files and tables."""
-        whose = f"C{self.C}-g{self.group}" if self.role == "group" else self.role
         minutes = f"-{self.minutes:g}min" if self.minutes else ""
-        return f"lpcnet-{self.units}-{whose}{minutes}{'-scratch' if self.scratch else ''}"
+        return f"lpcnet-{self.units}-{_whose(self)}{minutes}{'-scratch' if self.scratch else ''}"
 
     def check(self) -> None:
         """Raise `PcodecError` if there is no such decoder."""
-        known = self.role in ROLES and (self.C >= 2 if self.role == "group" else self.C == 1)
-        if not known or self.group not in range(self.C) or (self.role == "general" and (self.scratch or self.minutes)):
-            raise PcodecError("no such decoder: " + ", ".join(f"{name} = {value}" for name, value in
-                              self._asdict().items()))  # fmt: skip
+        _check_role(self, self.role == "general" and (self.scratch or self.minutes))
+
+
+class Framewise(NamedTuple):
+    """One training of a framewise decoder, the grid's part of the parameters of notebook 13."""
+
+    size: str  # one of `fargan.config.SIZES`
+    role: str = "general"
+    C: int = 1
+    group: int = 0
+
+    @property
+    def name(self) -> str:
+        """For example fargan-large-general, fargan-small-C2-g0; of its files and tables."""
+        return f"fargan-{self.size}-{_whose(self)}"
+
+    def check(self) -> None:
+        """Raise `PcodecError` if there is no such decoder."""
+        _check_role(self, self.size not in SIZES)
+
+
+def _whose(decoder):
+    return f"C{decoder.C}-g{decoder.group}" if decoder.role == "group" else decoder.role
+
+
+def _check_role(decoder, wrong):
+    known = decoder.role in ROLES and (decoder.C >= 2 if decoder.role == "group" else decoder.C == 1)
+    if wrong or not known or decoder.group not in range(decoder.C):
+        raise PcodecError("no such decoder: " + ", ".join(f"{name} = {value}" for name, value in
+                          decoder._asdict().items()))  # fmt: skip
 
 
 def decoders(grid: dict) -> list[Decoder]:
@@ -62,6 +90,17 @@ def decoders(grid: dict) -> list[Decoder]:
     return planned
 
 
+def framewise(grid: dict) -> list[Framewise]:
+    """All framewise decoders of a grid; where there are no specialists there is no control."""
+    planned = []
+    for size in grid["framewise"]:
+        planned.append(Framewise(size))
+        if grid["framewise_C"]:
+            planned.append(Framewise(size, "control"))
+        planned += [Framewise(size, "group", C, group) for C in grid["framewise_C"] for group in range(C)]
+    return planned
+
+
 def check(values: dict, where: str) -> None:
     """Raise `PcodecError`, beginning with `where`, unless a preset's grid can be trained."""
     for name in GRID:
@@ -70,14 +109,20 @@ def check(values: dict, where: str) -> None:
     for name in ("units", "C"):
         if not values[name]:
             raise PcodecError(f"{where}: {name} is empty")
-    for name, least, step in (("units", 16, 16), ("capacity", 16, 16), ("C", 2, 1), ("minutes", 1, 1)):
+    numbers = (("units", 16, 16), ("capacity", 16, 16), ("C", 2, 1), ("framewise_C", 2, 1), ("minutes", 1, 1))
+    for name, least, step in numbers:
         for value in values[name]:
             if type(value) is not int or value < least or value % step:
                 raise PcodecError(f"{where}: {name} must list multiples of {step} from {least} up, got {value!r}")
+    for size in values["framewise"]:
+        if size not in SIZES:
+            raise PcodecError(f"{where}: framewise must list sizes of {', '.join(SIZES)}, got {size!r}")
+    if not {*values["framewise_C"]} <= {*values["C"]}:
+        raise PcodecError(f"{where}: framewise_C must be among C, got {values['framewise_C']}")
     sizes = values["units"] + values["capacity"]
     if values["study"] and values["study"] not in sizes:
         raise PcodecError(f"{where}: study must be 0 or one of {sizes}, got {values['study']}")
-    for name in ("units", "C", "capacity", "minutes"):
+    for name in ("units", "C", "capacity", "minutes", "framewise", "framewise_C"):
         listed = sizes if name == "capacity" else values[name]
         if len(set(listed)) < len(listed):
             raise PcodecError(f"{where}: {name} lists a value twice: {listed}")

@@ -120,10 +120,13 @@ class Synthesizer(Vocoder):
         return cls(config, arrays)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Synthesizer":
-        """Raises `PcodecError` naming the file if it is missing or no such decoder."""
+    def load(cls, path: str | Path, without: str = "") -> "Synthesizer":
+        """`without` one of its inputs: "copy", "before" or "noise" are zero.
+
+        Raises `PcodecError` naming the file if it is missing or no such decoder.
+        """
         config, arrays, _ = weights.read(path, FarganConfig)
-        return cls(config, arrays)
+        return cls(config, _deaf(config, arrays, without) if without else arrays)
 
     def _start(self, seed, wholes):
         return State(self.config, seed, len(wholes))
@@ -149,6 +152,23 @@ class Synthesizer(Vocoder):
         run(self.network, seen, noise, state.past, state.last, state.hidden, state.emphasis, state.scratch, made)
         out[:, FRAME * (wanted - frames) :] = np.clip(made, -LOUDEST, LOUDEST)
         return out
+
+
+def _deaf(config, arrays, to):
+    """The weights (by name) of a decoder that does not hear one of its inputs."""
+    arrays = {name: value.copy() for name, value in arrays.items()}
+    if to == "noise":
+        return arrays | {name: np.zeros_like(value) for name, value in arrays.items() if name.endswith("_noise")}
+    period = STEP + 2 * PERIODS
+    begin, end = {"copy": (0, period), "before": (period, period + STEP)}[to]  # behind the conditioning
+    half = arrays["step.conv.weight"].shape[1] // 2
+    for start in (0, half):
+        at = start + config.step_conditioning
+        arrays["step.conv.weight"][:, at + begin : at + end] = 0.0
+    columns = slice(-2 * STEP, -STEP) if to == "copy" else slice(-STEP, None)  # of all other layers
+    for name in ("grus.0.weight_ih", "grus.1.weight_ih", "grus.2.weight_ih", "skip.weight"):
+        arrays[f"step.{name}"][:, columns] = 0.0
+    return arrays
 
 
 def fold(arrays: dict[str, np.ndarray]) -> Network:

@@ -8,13 +8,14 @@ rest should be as random as it is in speech (`losses.energy_distance`); and the 
 Conventions: losses are those of `pcodec.learning.losses`, over primer and what was written; data are
 `pcodec.fargan.examples`.
 
-Contents: `fit`, `evaluate`, `Critics`.
+Contents: `stages`, `fit_stages`, `Stage`; `fit`, `evaluate`, `Critics`.
 """
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,56 @@ class Critics:
     ahead: int = 200  # updates in which their losses come to their full weights
     adversarial: float = 0.05  # weights of their losses beside the spectral one
     matching: float = 0.2
+
+
+class Stage(NamedTuple):
+    """One part of a decoder's training."""
+
+    twice: bool  # each excerpt is written with noise, twice
+    updates: int
+    learning_rate: float
+
+
+def stages(role: str, before: int, spectral_updates: int, noise_updates: int, extra_updates: int,
+           learning_rate: float, noise_learning_rate: float, extra_learning_rate: float) -> list[Stage]:  # fmt: skip
+    """What a decoder is trained on, one after the other; nothing if the `before` updates that it has had are all.
+
+    Control and groups' decoders get `extra_updates` of the general one's second kind.
+    """
+    if role != "general":
+        return [Stage(True, extra_updates, extra_learning_rate)]
+    first = max(0, spectral_updates - before)
+    second = noise_updates - max(0, before - spectral_updates)
+    parts = [Stage(False, first, learning_rate), Stage(True, max(0, second), noise_learning_rate)]
+    return [stage for stage in parts if stage.updates]
+
+
+def fit_stages(
+    model: Fargan,
+    parts: list[Stage],
+    draw: Callable[[int], Excerpts],
+    validation: Excerpts,
+    checkpoint: Path,
+    critics: Critics | None = None,
+    **options,
+) -> pd.DataFrame:
+    """`fit`, stage after stage, in place; `update` counts those that the decoder had before.
+
+    `critics` only look at what is written `twice`. `options` go to `fit`.
+    """
+    before = model.provenance.get("updates", 0)
+    if not parts:
+        return evaluate(model, validation).assign(update=before)
+    histories = []
+    for number, stage in enumerate(parts):
+        history = fit(
+            model, draw, validation, stage.updates, learning_rate=stage.learning_rate, twice=stage.twice,
+            critics=critics if stage.twice else None,
+            checkpoint=checkpoint.with_name(f"{checkpoint.stem}-{number}.pt"), **options,
+        )  # fmt: skip
+        histories.append(history.assign(update=history["update"] + before, twice=stage.twice))
+        before += stage.updates
+    return pd.concat(histories, ignore_index=True)
 
 
 def written(model: Fargan, features, true, jitter: float = 0.0, twice: bool = True) -> tuple:

@@ -3,9 +3,10 @@
 Task: `Network` is a PyTorch module whose weights are one safetensors file (`pcodec.learning.weights`), and which a seed
 makes, without touching PyTorch's random numbers.
 
-Contents: `Network`, `seeded`.
+Contents: `Network`, `begin`, `heard`, `seeded`.
 """
 
+from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +51,25 @@ class Network(torch.nn.Module):
             raise PcodecError.of(path, f"no {cls.__name__} decoder", error) from None
         model.provenance = provenance
         return model.eval()
+
+
+def begin(kind: type[Network], config, path: Path | None, seed: int) -> Network:
+    """A network to train: the one in a file, which must have these sizes, or without a file one of random weights."""
+    model = kind.load(path) if path else kind(config, seed=seed)
+    if model.config != config:
+        raise PcodecError(f"{path}: {model.config}, expected {config}")
+    return model
+
+
+def heard(path: Path | str, model: Network, train: Iterable[str], unseen: Iterable[str]) -> list[str]:
+    """Speakers that a decoder will have heard once it is trained on those of `train`.
+
+    Raises `PcodecError` naming the file `path` that it is from if one of them is to be unseen.
+    """
+    speakers = {*model.provenance.get("speakers", []), *train}
+    if known := sorted(speakers & {*unseen}):
+        raise PcodecError(f'{path}: has heard speaker {known[0]}, who is to be unseen here; set first to ""')
+    return sorted(speakers)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ Conventions: data are `pcodec.lpcnet.examples`; losses are cross-entropies in na
 training may be bfloat16; losses that are compared are always computed in float32. Notebooks 06_training and
 07_validation_loss.
 
-Contents: `begin`, `heard`, `stages`, `fit_stages`; `fit`, `evaluate`, `sample_loss`, `Sparsifier`.
+Contents: `stages`, `fit_stages`; `fit`, `evaluate`, `sample_loss`, `Sparsifier`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,6 @@ from pcodec.compute.backend import torch
 from pcodec.features.cepstrum import FRAME
 from pcodec.learning import loop, optimizers
 from pcodec.learning.checkpoint import digest
-from pcodec.lpcnet.config import LPCNetConfig
 from pcodec.lpcnet.examples import SampleDataset
 from pcodec.lpcnet.model import LPCNet
 from pcodec.speech import audio
@@ -74,25 +73,6 @@ class Stage(NamedTuple):
     updates: int
     learning_rate: float
     decay: float = 0.0  # of the rate, per update
-
-
-def begin(path: Path | None, units: int, seed: int) -> LPCNet:
-    """A decoder to train: the one in a file, which must have as many units, or without a file one of random weights."""
-    model = LPCNet.load(path) if path else LPCNet(LPCNetConfig(units=units), seed=seed)
-    if model.config.units != units:
-        raise PcodecError(f"{path}: {model.config.units} units, expected {units}")
-    return model
-
-
-def heard(path: Path | str, model: LPCNet, train: Iterable[str], unseen: Iterable[str]) -> list[str]:
-    """Speakers that a decoder will have heard once it is trained on those of `train`.
-
-    Raises `PcodecError` naming the file `path` that it is from if one of them is to be unseen.
-    """
-    speakers = {*model.provenance.get("speakers", []), *train}
-    if known := sorted(speakers & {*unseen}):
-        raise PcodecError(f'{path}: has heard speaker {known[0]}, who is to be unseen here; set first to ""')
-    return sorted(speakers)
 
 
 def stages(

@@ -19,6 +19,17 @@ def test_plan_lists_every_decoder_once():
     assert set(names[12:]) == studied and len(names) == len(set(names)) == 21
 
 
+def test_framewise_decoders_of_a_grid():
+    names = [decoder.name for decoder in grid.framewise({"framewise": ["large", "tiny"], "framewise_C": [2]})]
+    assert names == [f"fargan-{size}-{whose}" for size in ("large", "tiny")
+                     for whose in ("general", "control", "C2-g0", "C2-g1")]  # fmt: skip
+    (alone,) = grid.framewise({"framewise": ["large"], "framewise_C": []})
+    assert alone == grid.Framewise("large", "general")
+    for wrong in ({"size": "huge"}, {"role": "group"}, {"role": "control", "C": 2}):
+        with pytest.raises(PcodecError, match="no such decoder: size = "):
+            alone._replace(**wrong).check()
+
+
 @pytest.mark.parametrize("preset", presets.names())
 def test_specialists_have_their_general_decoder_and_control(preset):
     decoders = grid.decoders(presets.load(preset)["grid"])

@@ -6,6 +6,7 @@ import pytest
 
 from pcodec import PcodecError, paths
 from pcodec.experiment import presets
+from pcodec.experiment.grid import OPTIONAL
 
 GRID = "grid: {seed: 3, units: [16], C: [2]}"
 
@@ -47,7 +48,7 @@ def test_parameters_cell_is_read(home):
 
 def test_values_of_the_right_type_pass(home):
     write(home, f"{GRID}\n01_x: {{rate: 2, sizes: [1]}}")
-    grid = {"seed": 3, "units": [16], "C": [2], "capacity": [], "study": 0, "minutes": []}
+    grid = {"seed": 3, "units": [16], "C": [2], **OPTIONAL}
     assert presets.load("mine") == {"grid": grid, "01_x": {"rate": 2, "sizes": [1]}}
 
 
@@ -62,6 +63,8 @@ def test_values_of_the_right_type_pass(home):
         ("grid: {seed: 1, units: [16], C: [1]}", r"C must list multiples of 1 from 2 up, got 1"),
         ("grid: {seed: 1, units: [40], C: [2]}", r"units must list multiples of 16 from 16 up, got 40"),
         ("grid: {seed: 1, units: [16], C: [2], study: 32}", r"study must be 0 or one of \[16\], got 32"),
+        ("grid: {seed: 1, units: [16], C: [2], framewise: [huge]}", r"framewise must list sizes of large.*got 'huge'"),
+        ("grid: {seed: 1, units: [16], C: [2], framewise_C: [4]}", r"framewise_C must be among C, got \[4\]"),
         ("grid: {seed: 1, units: [16], C: [2], capacity: [16]}", r"capacity lists a value twice: \[16, 16\]"),
         ("grid: {unit: [1]}", r"mine\.yaml: grid: no parameter 'unit'"),
         (GRID + "\n01_x: 7", r"mine\.yaml: 01_x: expected names and values, found 7"),

@@ -6,6 +6,7 @@ import scipy.signal
 import torch
 
 from pcodec import PcodecError
+from pcodec.fargan import synthesis
 from pcodec.fargan.config import HISTORY, SIZES, FarganConfig
 from pcodec.fargan.model import Fargan, lags
 from pcodec.fargan.synthesis import Synthesizer
@@ -76,3 +77,31 @@ def test_refusals(tmp_path):
     LPCNet(LPCNetConfig(units=16), seed=1).save(tmp_path / "a.safetensors")
     with pytest.raises(PcodecError, match=r"a\.safetensors: no Fargan decoder: of the family lpcnet"):
         Synthesizer.load(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(("deaf_to", "changed"), [("copy", slice(0, -40)), ("before", slice(-40, None))])
+def test_a_decoder_without_an_input_does_not_hear_it(deaf_to, changed, tmp_path):
+    model = Fargan(SIZES["tiny"], seed=1)
+    model.save(tmp_path / "d.safetensors")
+    with torch.no_grad():
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in
+                               synthesis._deaf(model.config, model.arrays(), deaf_to).items()})  # fmt: skip
+        past = torch.rand(2, 260)
+        past[1] = past[0]
+        past[1, changed] = 0.5
+        others = (torch.rand(1, 48).expand(2, -1), torch.tensor([100, 100]), torch.zeros(2, 40))
+        states = model.step.start(2, past)
+        first, states = model.step(others[0], past, *others[1:], states)
+        second, _ = model.step(others[0], past, *others[1:], states)
+    assert torch.equal(first[0], first[1]) and torch.equal(second[0], second[1])
+    features = np.random.default_rng(1).normal(0, 0.3, (20, 20)).astype(np.float32)
+    whole, without = (Synthesizer.load(tmp_path / "d.safetensors", what).decode(features) for what in ("", deaf_to))
+    assert not np.allclose(whole, without)
+
+
+def test_without_noise_every_seed_is_the_same(tmp_path):
+    Fargan(SIZES["tiny"], seed=1).save(tmp_path / "d.safetensors")
+    features = np.random.default_rng(1).normal(0, 0.3, (20, 20)).astype(np.float32)
+    for without, same in (("", False), ("noise", True)):
+        decoder = Synthesizer.load(tmp_path / "d.safetensors", without)
+        assert np.array_equal(decoder.decode(features, seed=1), decoder.decode(features, seed=2)) == same

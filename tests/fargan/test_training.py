@@ -75,6 +75,36 @@ def test_an_update_depends_on_its_number_alone(data):
     assert found[0]["model"] < found[1]["model"] and set(found[1]) == {"model", "critics"}
 
 
+def test_stages():
+    """A general decoder that has had some updates gets the rest; others go on as its second stage did."""
+    sizes = dict(zip(("spectral_updates", "noise_updates", "extra_updates"), (30, 20, 10), strict=True))
+    rates = {"learning_rate": 3.0, "noise_learning_rate": 2.0, "extra_learning_rate": 1.0}
+    for before, expected in ((0, [(False, 30, 3.0), (True, 20, 2.0)]), (10, [(False, 20, 3.0), (True, 20, 2.0)]),
+                             (35, [(True, 15, 2.0)]), (50, []), (60, [])):  # fmt: skip
+        assert training.stages("general", before, **sizes, **rates) == expected
+    assert training.stages("group", 50, **sizes, **rates) == [(True, 10, 1.0)]
+
+
+def test_stages_follow_each_other(data, tmp_path):
+    draws, unseen = data
+    model = Fargan(SIZES["tiny"], seed=1)
+    parts = [training.Stage(False, 2, 1e-3), training.Stage(True, 2, 1e-3)]
+    options = {"batch": 4, "frames": 3, "redraw": 10, "evaluations": 1}
+    critics = training.Critics((128,), ahead=1)
+    path = tmp_path / "c.pt"
+    history = training.fit_stages(model, parts, lambda n: draws[n % 2], unseen, path, critics, **options)
+    assert list(history["update"].unique()) == [0, 2, 4] and {file.name for file in tmp_path.iterdir()} == {
+        "c-0.pt",
+        "c-1.pt",
+    }
+    at_two = history[history["update"] == 2].groupby("twice").loss.mean()
+    assert at_two[True] != at_two[False]  # of the second kind, too
+    model.provenance["updates"] = 4
+    none = training.fit_stages(model, [], lambda n: draws[n % 2], unseen, path, **options)
+    assert list(none["update"].unique()) == [4]
+    assert none.loss.mean() == pytest.approx(history[history["update"] == 4].loss.mean(), rel=1e-6)
+
+
 @pytest.mark.parametrize("options", [{"batch": 0}, {"frames": 0}, {"redraw": 0}])
 def test_refusals(data, options):
     name, value = next(iter(options.items()))

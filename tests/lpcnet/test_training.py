@@ -190,18 +190,6 @@ def test_the_second_stage_adapts_the_frame_network_alone(dataset, tmp_path):
     assert list(none["update"].unique()) == [5]
 
 
-def test_what_a_decoder_has_heard(tmp_path):
-    model = LPCNet(SMALL, seed=1)
-    model.provenance["speakers"] = ["b", "a"]
-    assert training.heard("d", model, ["c", "a"], ["d"]) == ["a", "b", "c"]
-    with pytest.raises(PcodecError, match="d: has heard speaker b, who is to be unseen"):
-        training.heard("d", model, ["c"], ["b"])
-    model.save(tmp_path / "d.safetensors")
-    assert torch.equal(training.begin(tmp_path / "d.safetensors", 16, 2).frame.dense1.weight, model.frame.dense1.weight)
-    with pytest.raises(PcodecError, match=r"d\.safetensors: 16 units, expected 32"):
-        training.begin(tmp_path / "d.safetensors", 32, 1)
-
-
 def test_pruning_leaves_blocks_and_the_diagonal():
     model = LPCNet(LPCNetConfig(units=64), seed=1)
     gru = model.sample.gru_a
