@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
-from pcodec.codecs import DEFAULT
+from pcodec.codecs import ADAPTED, DEFAULT
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
@@ -242,7 +242,7 @@ def _loaded(name, decoder, groups, units):
 def _roundtrip(options) -> int:
     from pcodec.codecs import files
 
-    coder = _codec(options, DEFAULT)
+    coder = _codec(options, ADAPTED if options.adapter else DEFAULT)
     if options.adapter:
         coder.adapt(options.adapter)
     line = files.roundtrip(coder, options.input, options.output, options.group, options.seed)
@@ -339,7 +339,7 @@ def _personalize(options) -> int:
     from pcodec.lpcnet import adapter
     from pcodec.speakers import UNKNOWN
 
-    file = options.decoder or Codec.load("personalized").files[UNKNOWN]
+    file = options.decoder or Codec.load(ADAPTED).files[UNKNOWN]
     done = adapter.personalize(
         file, options.codebooks or file.parent / "codebooks.npz", options.recordings, options.output,
         options.updates, options.rank, options.seed,

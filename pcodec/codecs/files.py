@@ -22,6 +22,7 @@ from tqdm import tqdm
 from pcodec import PcodecError, note, paths
 from pcodec.bitstream.container import Stream
 from pcodec.bitstream.packet_loss import lost_packets
+from pcodec.codecs import ADAPTED
 from pcodec.codecs.parametric import Codec
 from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
@@ -56,13 +57,14 @@ def decode(
         _check_audio(target, path, raw)
         stream = Stream.read(path)
     lost = lost_packets(len(stream.packets), loss, burst, seed) if loss else None
+    if adapter:
+        coder = coder or Codec.load(ADAPTED)
+        coder.adapt(adapter)
     try:
         coder = coder or Codec.of(stream)
         coder.check(stream)
     except PcodecError as error:
         raise PcodecError(f"{source}: {error}") from None
-    if adapter:
-        coder.adapt(adapter)
     _write(coder, stream, target, seed, rate, raw, lost)
     if loss:
         note(f"{lost.sum()} of {len(lost)} packets were lost and concealed")

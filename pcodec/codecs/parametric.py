@@ -111,7 +111,7 @@ class Codec:
             raise PcodecError(f"{path}: adapters are LPCNet's, this codec's decoder is {self.decoder}")
         self.synthesizer(UNKNOWN)  # that the decoder belongs to the codebooks
         adapted = lpcnet.Synthesizer(load_adapter(path, LPCNet.load(self.files[UNKNOWN])).arrays())
-        self.synthesizer = lambda group: adapted
+        self.synthesizer, self.C, self.groups = lambda group: adapted, 1, None
 
     def save(self, folder: str | Path) -> None:
         """Write the codec into a folder of its own, the decoders' weights as float16, which is what synthesis uses."""

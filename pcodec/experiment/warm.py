@@ -94,15 +94,19 @@ def compile_ahead() -> None:
 
     from pcodec.bitstream.codebooks import Codebooks
     from pcodec.bitstream.container import Stream
+    from pcodec.fargan.config import SIZES
+    from pcodec.fargan.model import Fargan
+    from pcodec.fargan.synthesis import Synthesizer
+    from pcodec.lpcnet import synthesis as lpcnet
     from pcodec.lpcnet.config import LPCNetConfig
     from pcodec.lpcnet.model import LPCNet
-    from pcodec.lpcnet.synthesis import Synthesizer
 
     os.nice(19)  # only what nobody else needs of the processor
     books = Codebooks.shipped()
     noise = np.random.default_rng(1).normal(0.0, 0.1, 4000)
     features = Stream.encode(noise, books).features(books)
-    Synthesizer(LPCNet(LPCNetConfig(units=16), seed=1).arrays()).decode_together([features], [None])
+    lpcnet.Synthesizer(LPCNet(LPCNetConfig(units=16), seed=1).arrays()).decode_together([features], [None])
+    Synthesizer(SIZES["tiny"], Fargan(SIZES["tiny"], seed=1).arrays()).decode_together([features], [None])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TINY = """
-grid: {seed: 1, units: [16], C: [2], study: 16}
+grid: {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny]}
 01_corpus:
   {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 9}
 03_bitstream: {max_frames: 4800}
@@ -29,6 +29,8 @@ grid: {seed: 1, units: [16], C: [2], study: 16}
    precision: float32}
 08_synthesis: {utterances: 1, validation_utterances: 1}
 12_personalization: {updates: 1, adaptation_minutes: [0.05], test_utterances: 1, unseen_seconds: 0.2}
+13_framewise_training: {spectral_updates: 2, noise_updates: 2, batch: 4, frames: 2, evaluations: 1}
+14_framewise_synthesis: {lossy: 1}
 """
 
 
