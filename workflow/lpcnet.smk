@@ -1,4 +1,4 @@
-# LPCNet: its decoders are trained, compared, listened to, counted and adapted to single speakers.
+# LPCNet: its decoders are trained, compared, listened to and adapted to single speakers.
 
 LPCNET = {decoder.name: decoder for decoder in grid.decoders(VALUES["grid"])}
 LPCNET_SPOKEN = [
@@ -85,16 +85,4 @@ rule synthesis:
 DECODED += table("decoded")
 
 
-rule complexity:
-    input:
-        source("11_complexity"), table("corpus", "decoded", "objective_summary"),
-        model(*(grid.Decoder(units, "control").name for units in VALUES["grid"]["units"])),
-    output:
-        table("complexity", "complexity_saving", "quality_complexity"), figure("complexity", "quality_complexity"),
-        notebook=f"{R}/11_complexity.ipynb",
-    params: values=values("11_complexity")
-    log: f"{LOGS}/11_complexity.log"
-    shell: run("11_complexity")
-
-
-OUTPUTS += [rules.validation_loss.output, rules.synthesis.output, rules.complexity.output]
+OUTPUTS += [rules.validation_loss.output, rules.synthesis.output]

@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from pcodec.plots import style
 
 COLUMNS = 4  # panels in a row
+FAR = 10  # times, from which on an axis is logarithmic
 
 
 def objective(summary: pd.DataFrame):
@@ -66,7 +67,7 @@ def quality_complexity(table: pd.DataFrame):
     """A measure against operations per second, a panel per measure.
 
     Table: measure, better, system, gflops, mean, low, high. `gflops` counts every operation of a dense decoder, the sum
-    of `pcodec.lpcnet.complexity.parts`.
+    of the family's `complexity.parts`.
     """
     return _against(table, "gflops", f"{style.EVERY_OPERATION}, dense weights", "{:.2f}")
 
@@ -85,7 +86,9 @@ def _against(table, column, label, entry):
         for (_, row), number in zip(rows.iterrows(), before, strict=True):
             thin = {"capsize": 2 + number, "elinewidth": 0.7, "markersize": 5}
             style.interval(ax, row[column], row["mean"], row, **thin, **marks[row.system])
-        ax.set(ylabel=f"{measure} ({rows.better.iloc[0]} is better)", xlim=(0, 1.08 * table[column].max()))
+        far = table[column].max() > FAR * table[column].min()
+        scale = {"xscale": "log"} if far else {"xlim": (0, 1.08 * table[column].max())}
+        ax.set(ylabel=f"{measure} ({rows.better.iloc[0]} is better)", **scale)
     axes[0].figure.supxlabel(label)
     places = table.drop_duplicates("system").set_index("system")[column]
     handles = [
