@@ -1,1 +1,1 @@
-"""A decoder for LPCNet's packets, 40 samples at a time: network, examples, training, synthesis; in no codec yet."""
+"""A decoder for LPCNet's packets, 40 samples at a time."""
