@@ -23,12 +23,14 @@ from pcodec.bitstream.container import Stream
 from pcodec.bitstream.packets import pack
 from pcodec.compute import backend
 from pcodec.compute.backend import torch
-from pcodec.compute.vector import TOGETHER
+from pcodec.fargan import synthesis as fargan
+from pcodec.fargan.config import SIZES
+from pcodec.fargan.model import Fargan
 from pcodec.features.cepstrum import FRAME
 from pcodec.features.vocoder import CONTEXT
 from pcodec.learning import optimizers
+from pcodec.lpcnet import synthesis as lpcnet
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
-from pcodec.lpcnet.synthesis import Synthesizer
 from pcodec.lpcnet.training import Sparsifier
 from pcodec.speech import audio, corpus
 
@@ -39,6 +41,7 @@ GFLOPS = 100  # of the machine that synthesis is scaled to
 SYNTHESIZED = 4.0  # s
 SPARSE = (0.05, 0.05, 0.2)  # densities of GRU_A's gates z, r, h in the reference, 10 % together
 UNITS = (384, 256)
+TOGETHER = (1, 4, 8)  # signals that a decoder makes at once
 BATCH, SEQUENCE = 128, 160  # sequences and samples of a training update, as in the desktop preset
 
 
@@ -94,21 +97,25 @@ def encoder(files: list[Path]) -> dict[str, float]:
 
 
 def synthesis(file: Path) -> dict[str, float]:
-    """x real time of the sample loop; the speed does not depend on what the weights are, only on how many."""
+    """x real time of all decoders; the speed does not depend on what the weights are, only on how many."""
     analysed = features.analyze(audio.read(file)[: int(SYNTHESIZED * audio.RATE)]).features
     seconds = len(analysed) * FRAME / audio.RATE
-    ratios = {}
+    decoders = {}
     for density in (SPARSE, None):
         for units in UNITS:
             model = LPCNet(LPCNetConfig(units=units), seed=1)
             if density:
                 Sparsifier(density)(model.sample.gru_a, 1)
-            decoder = Synthesizer(model.arrays())
-            name = f"{units} units, " + ("10 % of GRU_A's weights" if density else "dense")
-            for signals in (1, TOGETHER):
-                jobs = [analysed] * signals, [None] * signals
-                speed = signals * seconds / _best(lambda decoder=decoder, jobs=jobs: decoder.decode_together(*jobs))
-                ratios[name + (f", {signals} signals at once" if signals > 1 else "")] = speed
+            name = f"LPCNet, {units} units, " + ("10 % of GRU_A's weights" if density else "dense")
+            decoders[name] = lpcnet.Synthesizer(model.arrays())
+    for size, config in SIZES.items():
+        decoders[f"framewise, {size}"] = fargan.Synthesizer(config, Fargan(config, seed=1).arrays())
+    ratios = {}
+    for name, decoder in decoders.items():
+        for signals in TOGETHER:
+            jobs = [analysed] * signals, [None] * signals
+            speed = signals * seconds / _best(lambda decoder=decoder, jobs=jobs: decoder.decode_together(*jobs))
+            ratios[name + (f", {signals} signals at once" if signals > 1 else "")] = speed
     return ratios
 
 

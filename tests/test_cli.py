@@ -17,6 +17,7 @@ from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.container import Stream
 from pcodec.codecs import parametric
 from pcodec.compute import backend
+from pcodec.fargan.config import SIZES
 from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
 
@@ -203,14 +204,16 @@ def test_info_refuses_in_one_line(tmp_path, capsys):
 
 def test_bench_reports_ratios(capsys, demo, monkeypatch):
     monkeypatch.setattr(benchmarks, "UNITS", (16,))
+    monkeypatch.setattr(benchmarks, "SIZES", {"tiny": SIZES["tiny"]})
     monkeypatch.setattr(benchmarks, "BATCH", 4)
     assert cli.main(["bench"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^ +[\d.]+ GFLOP/s", out, re.M)
     for step in ("features", "quantization", "encoder, audio file to packets"):
         assert float(re.search(rf"^ +(\d+) x real time  {step}$", out, re.M)[1]) > 0
-    for form in ("10 % of GRU_A's weights", "dense"):
-        assert float(re.search(rf"^ +([\d.]+) x real time  synthesis, 16 units, {form} \(scaled", out, re.M)[1]) > 0
+    for form in ("LPCNet, 16 units, 10 % of GRU_A's weights", "LPCNet, 16 units, dense", "framewise, tiny",
+                 "framewise, tiny, 8 signals at once"):  # fmt: skip
+        assert float(re.search(rf"^ +([\d.]+) x real time  synthesis, {form} \(scaled", out, re.M)[1]) > 0
     best = "bfloat16" if backend.bfloat16_pays("cpu") else "float32"
     for form in ("folded, float32", "plain, float32", f"folded, {best}", f"folded, {best}, PyTorch's Muon"):
         assert float(re.search(rf"^ +(\d+) samples/s  training, 16 units, {form} \(", out, re.M)[1]) > 0
