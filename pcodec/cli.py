@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
-from pcodec.codecs import ADAPTED, DEFAULT
+from pcodec.codecs import DEFAULT
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
@@ -241,10 +241,14 @@ def _loaded(name, decoder, groups, units):
 
 def _roundtrip(options) -> int:
     from pcodec.codecs import files
+    from pcodec.codecs.parametric import Codec
 
-    coder = _codec(options, ADAPTED if options.adapter else DEFAULT)
-    if options.adapter:
-        coder.adapt(options.adapter)
+    if options.adapter and not options.codec:
+        coder = Codec.of_adapter(options.adapter)
+    else:
+        coder = _codec(options, DEFAULT)
+        if options.adapter:
+            coder.adapt(options.adapter)
     line = files.roundtrip(coder, options.input, options.output, options.group, options.seed)
     print(line, file=sys.stderr if options.output == "-" else sys.stdout)
     return 0
@@ -335,18 +339,18 @@ def _info(options) -> int:
 
 
 def _personalize(options) -> int:
+    from pcodec.codecs import personalization
     from pcodec.codecs.parametric import Codec
-    from pcodec.lpcnet import adapter
     from pcodec.speakers import UNKNOWN
 
-    file = options.decoder or Codec.load(ADAPTED).files[UNKNOWN]
-    done = adapter.personalize(
+    file = options.decoder or Codec.load().files[UNKNOWN]
+    done = personalization.personalize(
         file, options.codebooks or file.parent / "codebooks.npz", options.recordings, options.output,
         options.updates, options.rank, options.seed,
     )  # fmt: skip
     print(f"{options.output}: {done.bytes / 1000:.0f} kB, learnt from {done.seconds:.0f} s")
-    print(f"loss on {done.held_back} pieces held back: {done.before:.3f} nats without the adapter, "
-          f"{done.after:.3f} with it")  # fmt: skip
+    print(f"loss on {done.held_back} pieces held back: {done.before:.4g} without the adapter, "
+          f"{done.after:.4g} with it")  # fmt: skip
     if done.after >= done.before:
         print("the adapter does not help this speaker: use the decoder without it")
     return 0

@@ -22,7 +22,6 @@ from tqdm import tqdm
 from pcodec import PcodecError, note, paths
 from pcodec.bitstream.container import Stream
 from pcodec.bitstream.packet_loss import lost_packets
-from pcodec.codecs import ADAPTED
 from pcodec.codecs.parametric import Codec
 from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
@@ -57,9 +56,10 @@ def decode(
         _check_audio(target, path, raw)
         stream = Stream.read(path)
     lost = lost_packets(len(stream.packets), loss, burst, seed) if loss else None
-    if adapter:
-        coder = coder or Codec.load(ADAPTED)
+    if adapter and coder:
         coder.adapt(adapter)
+    elif adapter:
+        coder = Codec.of_adapter(adapter)
     try:
         coder = coder or Codec.of(stream)
         coder.check(stream)

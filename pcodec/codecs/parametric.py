@@ -99,18 +99,35 @@ class Codec:
         codec.check(stream)
         return codec
 
+    @classmethod
+    def of_adapter(cls, path: str | Path) -> "Codec":
+        """The shipped codec whose decoder for everybody an adapter belongs to, adapted.
+
+        Raises `PcodecError` if there is none.
+        """
+        from pcodec.learning import adapter
+
+        wanted = adapter.decoder_of(path)
+        for name in SHIPPED:
+            codec = cls.load(name)
+            config, arrays, _ = weights.read(codec.files[UNKNOWN], codec.family.CONFIG)
+            if weights.identity(config, arrays) == wanted:
+                codec.adapt(path)
+                return codec
+        raise PcodecError(f"{path}: an adapter of decoder {wanted}, which no shipped codec has; give its --codec")
+
     def adapt(self, path: str | Path) -> None:
         """From now on decode every stream, whatever its group, with the decoder for everybody and a person's adapter.
 
-        Raises `PcodecError` if the adapter (of `pcodec.lpcnet.adapter`) belongs to another decoder.
+        Raises `PcodecError` if the adapter (of `pcodec.learning.adapter`) belongs to another decoder.
         """
-        from pcodec.lpcnet.adapter import load as load_adapter
-        from pcodec.lpcnet.model import LPCNet
+        from pcodec.codecs import personalization
+        from pcodec.learning import adapter
 
-        if self.family is not lpcnet.Synthesizer:
-            raise PcodecError(f"{path}: adapters are LPCNet's, this codec's decoder is {self.decoder}")
         self.synthesizer(UNKNOWN)  # that the decoder belongs to the codebooks
-        adapted = lpcnet.Synthesizer(load_adapter(path, LPCNet.load(self.files[UNKNOWN])).arrays())
+        network, _ = personalization.FAMILIES[self.family.CONFIG.FAMILY]
+        model = adapter.load(path, network.load(self.files[UNKNOWN]))
+        adapted = self.family.of(model.config, model.arrays())
         self.synthesizer, self.C, self.groups = lambda group: adapted, 1, None
 
     def save(self, folder: str | Path) -> None:

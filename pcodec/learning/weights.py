@@ -7,7 +7,7 @@ Conventions: a family's file holds the arrays of its network by name, and in its
 of the family's config, a dataclass), `family` (the config's `FAMILY`) and `provenance`. Files of version 0.1 have no
 `family`: they are LPCNet's.
 
-Contents: `read`, `write`, `identity`; `load`, `save` for files without a config.
+Contents: `read`, `family`, `write`, `identity`; `load`, `save` for files without a config.
 """
 
 import hashlib
@@ -40,6 +40,12 @@ def read(path: str | Path, kind: type) -> tuple[object, dict[str, np.ndarray], d
         raise PcodecError.of(path, what, error) from None
     arrays = {name: value.astype(np.float32) for name, value in arrays.items()}
     return config, arrays, metadata.get("provenance", {})
+
+
+def family(path: str | Path) -> str:
+    """The family of the network in a file; raises `PcodecError` as `load` does."""
+    _, metadata = load(path, "no decoder")
+    return metadata.get("family", FIRST_FAMILY)
 
 
 def write(path: str | Path, config, arrays: dict, provenance: dict, dtype=np.float32) -> None:

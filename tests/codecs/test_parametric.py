@@ -12,8 +12,7 @@ from pcodec.bitstream.packets import packets_of
 from pcodec.codecs import parametric
 from pcodec.evaluation import packages
 from pcodec.features.vocoder import DELAY
-from pcodec.learning import weights
-from pcodec.lpcnet import adapter
+from pcodec.learning import adapter, weights
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio

@@ -1,0 +1,36 @@
+"""A framewise decoder for one person: how an adapter, or a whole decoder, learns from a minute of speech.
+
+Conventions: adapters are those of `pcodec.learning.adapter`; losses those of `pcodec.fargan.training`, written twice.
+
+Contents: `adapt`, `heard`.
+"""
+
+import pandas as pd
+
+from pcodec.bitstream.codebooks import Codebooks
+from pcodec.fargan import training
+from pcodec.fargan.examples import Excerpts
+from pcodec.fargan.model import Fargan
+from pcodec.learning.adapter import Adapted
+
+LOSS = "loss"  # column of what `adapt` returns
+OPTIONS = {"batch": 32, "learning_rate": 1e-3, "average": 0.98}
+
+
+def heard(signals: list, codebooks: Codebooks) -> Excerpts:
+    """(name, speaker, samples) that are held back, as `adapt` measures on them."""
+    return Excerpts.of(signals, codebooks, augment=False)
+
+
+def adapt(
+    model: Fargan | Adapted, signals: list, held_back: Excerpts, codebooks: Codebooks, seed: int = 1, **options
+) -> pd.DataFrame:
+    """Train a decoder or its adapter on (name, speaker, samples), in place; returns `training.fit`'s table.
+
+    `options` go to `training.fit` and replace `OPTIONS`; levels and responses are drawn anew now and then.
+    """
+
+    def draw(number):
+        return Excerpts.of(signals, codebooks, augment=True, draw=number, seed=seed)
+
+    return training.fit(model, draw, held_back, seed=seed, **OPTIONS | options)

@@ -1,0 +1,92 @@
+"""An adapter is small, belongs to one decoder, of whatever family, and costs nothing in synthesis."""
+
+import pytest
+
+from pcodec import PcodecError
+from pcodec.compute.backend import torch
+from pcodec.fargan.config import SIZES
+from pcodec.fargan.model import Fargan
+from pcodec.learning import adapter
+from pcodec.lpcnet.model import LPCNet, LPCNetConfig
+
+DECODERS = {  # a decoder, what it is given, and how often its smaller side is in its largest matrix
+    "lpcnet": (
+        LPCNet,
+        LPCNetConfig(units=32),
+        lambda: (torch.randn(2, 6, 20) * 0.3, torch.randint(0, 256, (2, 320, 3))),
+    ),
+    "fargan": (Fargan, SIZES["tiny"], lambda: (torch.randn(2, 8, 20) * 0.3, torch.randn(2, 320) * 0.1)),
+}
+
+
+@pytest.fixture(params=DECODERS)
+def family(request):
+    return DECODERS[request.param]
+
+
+@pytest.fixture
+def decoder(family):
+    return family[0](family[1], seed=1)
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def heard(model, inputs):
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        made = model(*inputs)
+        return made[0] if isinstance(made, tuple) else made
+
+
+def test_it_starts_as_the_decoder_and_is_the_same_network_when_merged(family, decoder):
+    model = adapter.Adapted(decoder, rank=4)
+    assert same(model.merged(), decoder)
+    for part in model.parts.values():
+        part.data.add_(0.05 * torch.randn_like(part))
+    inputs = torch.randn(2, 6, 20) * 0.3, family[2]
+    assert torch.allclose(heard(model, inputs), heard(model.merged(), inputs), atol=1e-5)
+    assert not same(model.merged(), decoder)
+
+
+def test_updates_of_matrices_have_their_rank(decoder):
+    model = adapter.Adapted(decoder, rank=3)
+    for part in model.parts.values():
+        part.data.normal_()
+    for name, after in model.merged().named_parameters():
+        before = dict(decoder.named_parameters())[name]
+        change = (after - before).flatten(1) if after.ndim > 1 else (after - before)[None]
+        assert torch.linalg.matrix_rank(change, atol=1e-3).item() <= 3, name
+
+
+def test_ranks_that_save_nothing_are_refused(decoder):
+    largest = max(min(len(value), value[0].numel()) for value in decoder.parameters())
+    for rank in (0, largest, 100_000):
+        with pytest.raises(PcodecError, match=f"rank of an adapter is 1 to {largest - 1}, .* got {rank}"):
+            adapter.Adapted(decoder, rank)
+
+
+def test_files(family, decoder, tmp_path):
+    model = adapter.Adapted(decoder)
+    for part in model.parts.values():
+        part.data.normal_(0, 0.1)
+    model.save(tmp_path / "a.safetensors", seconds=60)
+    loaded = adapter.load(tmp_path / "a.safetensors", decoder)
+    for name, value in model.merged().state_dict().items():
+        assert torch.allclose(loaded.state_dict()[name], value, atol=2e-3), name
+    assert adapter.decoder_of(tmp_path / "a.safetensors") == decoder.identity
+    decoder.save(tmp_path / "d.safetensors")
+    for what in (adapter.decoder_of, lambda path: adapter.load(path, decoder)):
+        for name in ("d", "none"):
+            with pytest.raises(PcodecError, match=rf"{name}\.safetensors: no adapter"):
+                what(tmp_path / f"{name}.safetensors")
+    other = family[0](family[1], seed=2)
+    with pytest.raises(PcodecError, match=f"an adapter of decoder {decoder.identity}, not of {other.identity}"):
+        adapter.load(tmp_path / "a.safetensors", other)
+
+
+@pytest.mark.parametrize("decoder", [LPCNet(LPCNetConfig(units=384)), Fargan(SIZES["large"])], ids=["lpcnet", "fargan"])
+def test_the_largest_adapter_is_small(decoder, tmp_path):
+    adapter.Adapted(decoder).save(tmp_path / "a.safetensors")
+    assert (tmp_path / "a.safetensors").stat().st_size < 200_000
