@@ -1,1 +1,1 @@
-"""The paper's decoder, a sample at a time: network, examples, training, synthesis, adaptation to one person, complexity."""
+"""The paper's decoder, a sample at a time: network, examples, training, synthesis, adaptation, complexity."""
