@@ -40,7 +40,7 @@ if FRAMEWISE:
             model(*(f"groups-C{C}" for C in FRAMEWISE_GROUPS[:1])),
         output:
             table("decoded-framewise", "framewise_packet_loss"), figure("framewise_parts", "framewise_spectrograms"),
-            notebook=f"{R}/14_framewise_synthesis.ipynb",
+            f"{F}/framewise_listen.html", notebook=f"{R}/14_framewise_synthesis.ipynb",
         params: values=values("14_framewise_synthesis")
         log: f"{LOGS}/14_framewise_synthesis.log"
         threads: workflow.cores
