@@ -102,7 +102,7 @@ def test_coding_refuses_and_loses_nothing(tmp_path, speech, own, capsys):
         (["encode", "in.wav", "c.plpc", "--codec", "nowhere"], "nowhere: neither a folder nor one of framewise"),
         (["encode", "in.wav", "c.plpc", *own[:2]], "the decoder and the number of groups must be given"),
         (["decode", "text.plpc", "out.wav", *own], "text.plpc: not a .plpc file"),
-        (["decode", "five.plpc", "out.wav"], "coded for 5 speaker groups"),
+        (["decode", "five.plpc", "out.wav", "--codec", "personalized"], "coded for 5 speaker groups"),
         (["decode", "five.plpc", "out.wav", *own], "coded with codebooks"),
         (["roundtrip", "in.wav", "out.mp9", *own], "out.mp9: audio is written as .wav, .flac, .ogg"),
         (["roundtrip", "in.wav", "in.wav", *own], "in.wav: would replace the input"),

@@ -57,7 +57,7 @@ def begin(kind: type[Network], config, path: Path | None, seed: int) -> Network:
     """A network to train: the one in a file, which must have these sizes, or without a file one of random weights."""
     model = kind.load(path) if path else kind(config, seed=seed)
     if model.config != config:
-        raise PcodecError(f"{path}: {model.config}, expected {config}")
+        raise PcodecError(f"{path}: {config.FAMILY} of size {model.config.size}, expected {config.size}")
     return model
 
 

@@ -196,9 +196,9 @@ def test_published_weights_are_not_trained_again(home, first):
     card.unlink()
     assert done.returncode != 0
     assert f"{table.name}: missing; restore it, or delete models/tiny-demo" in done.stderr.splitlines()[-1]
-    learn = {"bitstream", "embedding", "groups", "training", "personalization"}
+    learn = {"bitstream", "embedding", "groups", "training", "personalization", "framewise_training"}
     assert inputs[False].keys() - inputs[True].keys() == learn
-    measure = {"validation_loss", "synthesis", "objective", "mushra", "complexity"}
+    measure = {"validation_loss", "synthesis", "framewise_synthesis", "objective", "mushra", "complexity"}
     assert measure | {"corpus", "index"} <= inputs[True].keys()
     assert all("bitstream/quantizer.py" in inputs[True][rule] for rule in ("synthesis", "objective"))
     assert {rule for rule, files in inputs[False].items() if "pcodec/plots" in files} == measure | {"features"}
@@ -246,7 +246,7 @@ def test_a_general_decoder_continues_from_a_file(home, first, tmp_path):
     assert sorted(longer["update"].unique()) == [3, 4, 5], "one more evaluation for every update"
     done, _ = train("-p", "units", "32")
     assert done.returncode != 0
-    assert f"{decoder}: 16 units, expected 32" in done.stderr.splitlines()[-1]
+    assert f"{decoder}: lpcnet of size 16, expected 32" in done.stderr.splitlines()[-1]
     corpus = other / "results" / "tiny-demo" / "corpus.csv"
     table = pd.read_csv(corpus)
     heard = table.speaker[table.split == "train"].iloc[0]
