@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--jobs", type=_number, default=1, help="files of a folder that are done at once; default 1")
     for each in (encode, decode, roundtrip):
         default = "the shipped one that fits" if each is decode else DEFAULT
-        each.add_argument("--codec", help=f"a shipped one (docs/lpcnet.md) or a folder of decoders; default {default}")
+        each.add_argument("--codec", help=f"framewise, general, personalized or a folder; default {default}")
         each.add_argument("--decoder", help="which of the folder's decoders: fargan-large, lpcnet-384 ...")
         each.add_argument("--units", type=int, help="of GRU_A: --units 384 is --decoder lpcnet-384")
         each.add_argument("--groups", type=int, help="number of groups C, which of the folder's decoders")
@@ -241,15 +241,9 @@ def _loaded(name, decoder, groups, units):
 
 def _roundtrip(options) -> int:
     from pcodec.codecs import files
-    from pcodec.codecs.parametric import Codec
 
-    if options.adapter and not options.codec:
-        coder = Codec.of_adapter(options.adapter)
-    else:
-        coder = _codec(options, DEFAULT)
-        if options.adapter:
-            coder.adapt(options.adapter)
-    line = files.roundtrip(coder, options.input, options.output, options.group, options.seed)
+    coder = _codec(options, None if options.adapter else DEFAULT)
+    line = files.roundtrip(options.input, options.output, coder, options.adapter, options.group, options.seed)
     print(line, file=sys.stderr if options.output == "-" else sys.stdout)
     return 0
 

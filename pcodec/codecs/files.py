@@ -56,10 +56,8 @@ def decode(
         _check_audio(target, path, raw)
         stream = Stream.read(path)
     lost = lost_packets(len(stream.packets), loss, burst, seed) if loss else None
-    if adapter and coder:
-        coder.adapt(adapter)
-    elif adapter:
-        coder = Codec.of_adapter(adapter)
+    if adapter:
+        coder = _adapted(coder, adapter)
     try:
         coder = coder or Codec.of(stream)
         coder.check(stream)
@@ -70,8 +68,12 @@ def decode(
         note(f"{lost.sum()} of {len(lost)} packets were lost and concealed")
 
 
-def roundtrip(coder: Codec, source: str, target: str, group: int | None = None, seed: int = 1) -> str:
-    """Audio file to stream to audio file; returns a line with length, rate, group and speeds."""
+def roundtrip(
+    source: str, target: str, coder: Codec | None = None, adapter: str | Path | None = None, group: int | None = None,
+    seed: int = 1,
+) -> str:  # fmt: skip
+    """Audio file to stream to audio file; returns a line with length, rate, group and speeds. Else as `decode`."""
+    coder = _adapted(coder, adapter) if adapter else coder or Codec.load()
     times = [time.perf_counter()]
     with taken(source, ".wav") as path:
         _check_audio(target, path)
@@ -85,6 +87,14 @@ def roundtrip(coder: Codec, source: str, target: str, group: int | None = None, 
         f"{stream.seconds:.2f} s, {stream.samples} samples; {stream.payload_rate:.0f} b/s; group {sent} of "
         f"{stream.groups}; encoded at {encoded:.1f} x real time, decoded at {decoded:.1f} x real time"
     )
+
+
+def _adapted(coder, adapter):
+    """The codec that is given with a person's adapter, or the shipped one that the adapter belongs to."""
+    if coder is None:
+        return Codec.of_adapter(adapter)
+    coder.adapt(adapter)
+    return coder
 
 
 def _check_audio(target, source, raw=""):

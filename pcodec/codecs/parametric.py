@@ -37,7 +37,7 @@ from pcodec.speakers import UNKNOWN, groups
 from pcodec.speech import audio
 
 FAMILIES = {"fargan": fargan.Synthesizer, "lpcnet": lpcnet.Synthesizer}
-SHIPPED = {  # name: decoder, C; the first that fits decodes a stream
+SHIPPED = {  # name: decoder, C
     "framewise": ("fargan-large", 1),
     "general": ("lpcnet-384", 1),
     "personalized": ("lpcnet-256", 2),
@@ -94,8 +94,8 @@ class Codec:
 
     @classmethod
     def of(cls, stream: Stream | Kind) -> "Codec":
-        """The first shipped codec that can decode a stream of that kind; raises `PcodecError` if there is none."""
-        codec = cls.load(next(name for name, (_, C) in SHIPPED.items() if C in (1, stream.groups)))
+        """The default codec, whose one decoder takes a stream of any groups; raises `PcodecError` if it cannot."""
+        codec = cls.load()
         codec.check(stream)
         return codec
 

@@ -1,6 +1,7 @@
 """A framewise decoder for one person: how an adapter, or a whole decoder, learns from a minute of speech.
 
-Conventions: adapters are those of `pcodec.learning.adapter`; losses those of `pcodec.fargan.training`, written twice.
+Conventions: adapters are those of `pcodec.learning.adapter`; losses those of `pcodec.fargan.training`, on spectra, as
+the shipped decoder has learned.
 
 Contents: `adapt`, `heard`.
 """
@@ -14,7 +15,7 @@ from pcodec.fargan.model import Fargan
 from pcodec.learning.adapter import Adapted
 
 LOSS = "loss"  # column of what `adapt` returns
-OPTIONS = {"batch": 32, "learning_rate": 1e-3, "average": 0.98}
+OPTIONS = {"twice": False, "batch": 32, "learning_rate": 1e-3, "average": 0.98}
 
 
 def heard(signals: list, codebooks: Codebooks) -> Excerpts:

@@ -20,7 +20,6 @@ from pcodec.learning import network
 
 nn = torch.nn
 SMALLEST = 1e-5  # gain
-NOISE = 0.02  # first weights of the noise
 
 
 def lags(features):
@@ -65,7 +64,8 @@ class StepNetwork(nn.Module):
         pitch, step = STEP + 2 * PERIODS, config.step_conditioning
         self.gain = nn.Linear(step, 1)
         self.conv = nn.Linear(2 * (step + pitch + STEP), config.conv, bias=False)
-        # No layers of their own: Muon would move what multiplies noise as far as what multiplies signals.
+        # No layers of their own: Muon would move what multiplies noise as far as what multiplies signals. Zero until a
+        # training with noise: a decoder that has learned on spectra alone does not hear it.
         self.conv_noise = nn.Parameter(torch.zeros(config.conv, STEP))
         self.conv_glu = GLU(config.conv)
         self.gates = nn.Linear(config.conv, 4)
@@ -120,9 +120,7 @@ class Fargan(network.Network):
             for name, parameter in self.named_parameters():
                 if "weight_hh" in name or "gate.weight" in name:
                     nn.init.orthogonal_(parameter)
-                elif "noise" in name:
-                    nn.init.normal_(parameter, 0.0, NOISE)
-                elif parameter.ndim >= 2 and "pitch" not in name:
+                elif parameter.ndim >= 2 and "pitch" not in name and "noise" not in name:
                     nn.init.xavier_uniform_(parameter)
             nn.init.zeros_(self.step.gain.weight)
             nn.init.constant_(self.step.gain.bias, -3.0)  # speech is mostly soft

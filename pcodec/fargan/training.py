@@ -59,10 +59,10 @@ def stages(role: str, before: int, spectral_updates: int, noise_updates: int, ex
            learning_rate: float, noise_learning_rate: float, extra_learning_rate: float) -> list[Stage]:  # fmt: skip
     """What a decoder is trained on, one after the other; nothing if the `before` updates that it has had are all.
 
-    Control and groups' decoders get `extra_updates` of the general one's second kind.
+    Control and groups' decoders get `extra_updates` of the general one's last kind.
     """
     if role != "general":
-        return [Stage(True, extra_updates, extra_learning_rate)]
+        return [Stage(noise_updates > 0, extra_updates, extra_learning_rate)]
     first = max(0, spectral_updates - before)
     second = noise_updates - max(0, before - spectral_updates)
     parts = [Stage(False, first, learning_rate), Stage(True, max(0, second), noise_learning_rate)]

@@ -6,7 +6,7 @@ import scipy.signal
 import torch
 
 from pcodec import PcodecError
-from pcodec.fargan import synthesis
+from pcodec.fargan import steps
 from pcodec.fargan.config import HISTORY, SIZES, FarganConfig
 from pcodec.fargan.model import Fargan, lags
 from pcodec.fargan.synthesis import Synthesizer
@@ -85,7 +85,7 @@ def test_a_decoder_without_an_input_does_not_hear_it(deaf_to, changed, tmp_path)
     model.save(tmp_path / "d.safetensors")
     with torch.no_grad():
         model.load_state_dict({name: torch.from_numpy(value) for name, value in
-                               synthesis._deaf(model.config, model.arrays(), deaf_to).items()})  # fmt: skip
+                               steps.without(model.config, model.arrays(), deaf_to).items()})  # fmt: skip
         past = torch.rand(2, 260)
         past[1] = past[0]
         past[1, changed] = 0.5
@@ -100,7 +100,7 @@ def test_a_decoder_without_an_input_does_not_hear_it(deaf_to, changed, tmp_path)
 
 
 def test_without_noise_every_seed_is_the_same(tmp_path):
-    Fargan(SIZES["tiny"], seed=1).save(tmp_path / "d.safetensors")
+    network("tiny").save(tmp_path / "d.safetensors")
     features = np.random.default_rng(1).normal(0, 0.3, (20, 20)).astype(np.float32)
     for without, same in (("", False), ("noise", True)):
         decoder = Synthesizer.load(tmp_path / "d.safetensors", without)
