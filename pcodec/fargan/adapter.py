@@ -15,7 +15,7 @@ from pcodec.fargan.model import Fargan
 from pcodec.learning.adapter import Adapted
 
 LOSS = "loss"  # column of what `adapt` returns
-OPTIONS = {"twice": False, "batch": 32, "learning_rate": 1e-3, "average": 0.98}
+OPTIONS = {"batch": 32, "learning_rate": 1e-3, "average": 0.98}
 
 
 def heard(signals: list, codebooks: Codebooks) -> Excerpts:

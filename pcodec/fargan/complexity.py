@@ -44,11 +44,11 @@ def parts(config: FarganConfig) -> pd.DataFrame:
     squashed = c.dense + 2 * c.conditioning + STEPS * step
     rows = [  # part, weights, other operations
         ("gain and look back", step, EXP + LOOK * past),
-        ("convolution", (2 * (step + past) + STEP) * c.conv, c.conv * TANH),
+        ("convolution", 2 * (step + past) * c.conv, c.conv * TANH),
         ("GRUs", grus, sum(widths[1:]) * (GATES + 2 * SIGMOID + TANH)),
         ("GLUs", sum(width**2 for width in layers), sum(layers) * (SIGMOID + 1)),
         ("pitch gates", 4 * c.conv, 4 * (SIGMOID + STEP)),
-        ("skip", (sum(widths) + fed + STEP) * c.skip, c.skip * TANH),
+        ("skip", (sum(widths) + fed) * c.skip, c.skip * TANH),
         ("output", c.skip * STEP, STEP * (TANH + 3)),
         ("frame rate", frame, squashed * TANH),
     ]

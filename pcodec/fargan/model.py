@@ -2,8 +2,7 @@
 
 Task: FARGAN (Valin, Mustafa, Buethe 2024, IEEE SPL). A network at frame rate makes four vectors of a frame. A network
 at 400 Hz turns each into 40 samples, given the 40 before, a copy of its output one period ago, through gates that
-decide how much of that copy each layer sees, and 40 numbers of noise (ours: breath is not a function of the packet).
-It is trained on its own output, not on the true past.
+decide how much of that copy each layer sees. It is trained on its own output, not on the true past.
 
 Conventions: signals are pre-emphasized, (B, samples), in [-1, 1]; features (B, frames, 20) are those of a receiver, two
 more frames on either side than are made. A frame is 160 samples, centred in its analysis window like LPCNet's.
@@ -64,9 +63,6 @@ class StepNetwork(nn.Module):
         pitch, step = STEP + 2 * PERIODS, config.step_conditioning
         self.gain = nn.Linear(step, 1)
         self.conv = nn.Linear(2 * (step + pitch + STEP), config.conv, bias=False)
-        # No layers of their own: Muon would move what multiplies noise as far as what multiplies signals. Zero until a
-        # training with noise: a decoder that has learned on spectra alone does not hear it.
-        self.conv_noise = nn.Parameter(torch.zeros(config.conv, STEP))
         self.conv_glu = GLU(config.conv)
         self.gates = nn.Linear(config.conv, 4)
         widths = [config.conv, config.gru_1, config.gru_2, config.gru_3]
@@ -75,7 +71,6 @@ class StepNetwork(nn.Module):
         )
         self.glus = nn.ModuleList(GLU(own) for own in widths[1:])
         self.skip = nn.Linear(sum(widths) + 2 * STEP, config.skip, bias=False)
-        self.skip_noise = nn.Parameter(torch.zeros(config.skip, STEP))
         self.skip_glu = GLU(config.skip)
         self.out = nn.Linear(config.skip, STEP, bias=False)
 
@@ -84,8 +79,8 @@ class StepNetwork(nn.Module):
         zeros = like.new_zeros
         return [zeros(batch, self.conv.in_features // 2), *(zeros(batch, gru.hidden_size) for gru in self.grus)]
 
-    def forward(self, conditioning, past, lag, noise, states):
-        """(B, 80), past output (B, 260), lag (B,), noise (B, 40) -> 40 samples (B, 40), states."""
+    def forward(self, conditioning, past, lag, states):
+        """(B, 80), past output (B, 260), lag (B,) -> 40 samples (B, 40), states."""
         gain = torch.exp(self.gain(conditioning))
         at = HISTORY - lag[:, None] - PERIODS + torch.arange(STEP + 2 * PERIODS, device=past.device)
         at = torch.where(at >= HISTORY, at - lag[:, None], at)
@@ -95,7 +90,7 @@ class StepNetwork(nn.Module):
         copied = period[:, PERIODS:-PERIODS]
         now = torch.cat([conditioning, period, before], dim=1)
         seen = torch.cat([states[0], now], dim=1)
-        x = self.conv_glu(torch.tanh(self.conv(seen) + noise @ self.conv_noise.T))
+        x = self.conv_glu(torch.tanh(self.conv(seen)))
         gates = torch.sigmoid(self.gates(x))
         new, layers = [now], [x]
         for number, (gru, glu) in enumerate(zip(self.grus, self.glus, strict=True)):
@@ -104,7 +99,7 @@ class StepNetwork(nn.Module):
             x = glu(state)
             layers.append(x)
         x = torch.cat([*layers, gates[:, 3:] * copied, before], dim=1)
-        x = self.skip_glu(torch.tanh(self.skip(x) + noise @ self.skip_noise.T))
+        x = self.skip_glu(torch.tanh(self.skip(x)))
         return torch.tanh(self.out(x)) * gain, new
 
 
@@ -120,17 +115,16 @@ class Fargan(network.Network):
             for name, parameter in self.named_parameters():
                 if "weight_hh" in name or "gate.weight" in name:
                     nn.init.orthogonal_(parameter)
-                elif parameter.ndim >= 2 and "pitch" not in name and "noise" not in name:
+                elif parameter.ndim >= 2 and "pitch" not in name:
                     nn.init.xavier_uniform_(parameter)
             nn.init.zeros_(self.step.gain.weight)
             nn.init.constant_(self.step.gain.bias, -3.0)  # speech is mostly soft
 
-    def forward(self, features, primer, jitter: float = 0.0, noise: bool = True):
+    def forward(self, features, primer, jitter: float = 0.0):
         """Features (B, F + 4, 20) and the first samples (B, 160 P), P >= 1 -> the signal (B, 160 F), which begins so.
 
         The first of these frames is the past; through the others the network runs, but what it writes is replaced by
-        what is true. `jitter` is the noise on what is fed back, in mean magnitudes of each sub-frame. The `noise` that
-        is an input is drawn anew; without it, it is zero.
+        what is true. `jitter` is the noise on what is fed back, in mean magnitudes of each sub-frame.
         """
         conditioning = self.frame(features)
         lag = lags(features[:, 2:-2])
@@ -138,12 +132,9 @@ class Fargan(network.Network):
         past = nn.functional.pad(primer[:, :160], (HISTORY - 160, 0))
         true = primer[:, 160:].split(STEP, dim=1) if primer.shape[1] > 160 else ()
         states, made = self.step.start(batch, past), [primer[:, :160]]
-        drawn = past.new_zeros(STEPS * frames, batch, STEP)
-        if noise:
-            drawn.uniform_(-1.0, 1.0)
         for number in range(STEPS, STEPS * frames):
             frame, part = divmod(number, STEPS)
-            samples, states = self.step(conditioning[:, frame, part], past, lag[:, frame], drawn[number], states)
+            samples, states = self.step(conditioning[:, frame, part], past, lag[:, frame], states)
             if number - STEPS < len(true):
                 samples = true[number - STEPS]
             made.append(samples)

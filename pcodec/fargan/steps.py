@@ -58,10 +58,9 @@ class Network(NamedTuple):
 class Scratch(NamedTuple):
     """Buffers of a sub-frame of S signals; tuples hold one for each layer."""
 
-    both: np.ndarray  # (S, 2 I + 40) what the convolution sees: its last input, this one, and noise
+    both: np.ndarray  # (S, 2 I) what the convolution sees: its last input and this one
     copied: np.ndarray  # (S, 40) a period ago
     before: np.ndarray  # (S, 40)
-    noise: np.ndarray  # (S, 40)
     gains: np.ndarray  # (S, 1)
     gates: np.ndarray  # (S, 16), of which four are used
     layers: tuple  # outputs of convolution, GRUs and skip layer
@@ -74,10 +73,8 @@ class Scratch(NamedTuple):
 
 
 def without(config: FarganConfig, arrays: dict[str, np.ndarray], to: str) -> dict[str, np.ndarray]:
-    """The weights by name of a decoder that does not hear one of its inputs: "copy", "before" or "noise"."""
+    """The weights by name of a decoder that does not hear one of its inputs, "copy" or "before"."""
     arrays = {name: value.copy() for name, value in arrays.items()}
-    if to == "noise":
-        return arrays | {name: np.zeros_like(value) for name, value in arrays.items() if name.endswith("_noise")}
     period = STEP + 2 * PERIODS
     begin, end = {"copy": (0, period), "before": (period, period + STEP)}[to]  # behind the conditioning
     half = arrays["step.conv.weight"].shape[1] // 2
@@ -106,9 +103,6 @@ def fold(arrays: dict[str, np.ndarray]) -> Network:
     def matrix(name):
         return pack(padded(arrays[f"step.{name}.weight"]))
 
-    def with_noise(name):
-        return pack(np.concatenate([arrays[f"step.{name}.weight"], arrays[f"step.{name}_noise"]], axis=1))
-
     return Network(
         arrays["frame.pitch.weight"],
         dense("frame.dense"),
@@ -116,11 +110,11 @@ def fold(arrays: dict[str, np.ndarray]) -> Network:
         convolution("frame.conv2"),
         dense("frame.up"),
         (arrays["step.gain.weight"][0], arrays["step.gain.bias"]),
-        with_noise("conv"),
+        matrix("conv"),
         dense("step.gates"),
         tuple(pack(arrays[f"step.grus.{number}.weight_ih"]) for number in range(3)),
         tuple(pack(arrays[f"step.grus.{number}.weight_hh"]) for number in range(3)),
-        with_noise("skip"),
+        matrix("skip"),
         tuple(matrix(f"{name}.gate") for name in ("conv_glu", "glus.0", "glus.1", "glus.2", "skip_glu")),
         matrix("out"),
     )
@@ -187,11 +181,10 @@ def _look_back(gain_layer, conditioning, lag, past, last, scratch, s):
         both[width + step + i] = min(max(past[s, at] * scale, np.float32(-1.0)), np.float32(1.0))
     for i in range(STEP):
         scratch.before[s, i] = min(max(past[s, HISTORY - STEP + i] * scale, np.float32(-1.0)), np.float32(1.0))
-    copy_row(scratch.before[s], both[2 * width - STEP : 2 * width])
-    copy_row(scratch.noise[s], both[2 * width :])
+    copy_row(scratch.before[s], both[2 * width - STEP :])
     copy_row(both[width + step + PERIODS : width + step + PERIODS + STEP], scratch.copied[s])
     scratch.gains[s, 0] = gain
-    copy_row(both[width : 2 * width], last[s])
+    copy_row(both[width:], last[s])
 
 
 @compiled()
@@ -242,7 +235,6 @@ def _layers(network, hidden, scratch):
     width = layers[3].shape[1]
     copy(layers[3], scratch.joined[:, at : at + width])
     _append(scratch, 3, scratch.joined, at + width)
-    copy(scratch.noise, scratch.joined[:, at + width + 2 * STEP :])
     layers[4][:] = np.float32(0.0)
     _squashed(network.skip, scratch.joined, layers[4])
     _glu(network.glus[4], layers[4], scratch.gated[4])
@@ -251,8 +243,8 @@ def _layers(network, hidden, scratch):
 
 
 @compiled()
-def run(network, seen, noise, past, last, hidden, emphasis, scratch, out):
-    """Features (S, F + 4, 20) and noise (S, 160 F) -> out (S, 160 F); the states go on."""
+def run(network, seen, past, last, hidden, emphasis, scratch, out):
+    """Features (S, F + 4, 20) -> out (S, 160 F); the states go on."""
     signals, steps = len(seen), out.shape[1] // STEP
     if steps == 0:
         return
@@ -262,7 +254,6 @@ def run(network, seen, noise, past, last, hidden, emphasis, scratch, out):
         copy(_conditioning(network, seen[s]), conditioning[s])
     for number in range(steps):
         frame, part = number // STEPS, number % STEPS
-        copy(noise[:, number * STEP : (number + 1) * STEP], scratch.noise)
         for s in range(signals):
             of_step = conditioning[s, frame, part * step : (part + 1) * step]
             _look_back(network.gain, of_step, _lag(seen[s, CONTEXT + frame, PITCH]), past, last, scratch, s)

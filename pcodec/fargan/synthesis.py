@@ -28,23 +28,22 @@ LOUDEST = np.float32(32767 / audio.SCALE)
 class State:
     """What S signals that are being made need of their past; changed in place by `Synthesizer.advance`."""
 
-    def __init__(self, config: FarganConfig, seed: int = 1, signals: int = 1):
+    def __init__(self, config: FarganConfig, signals: int = 1):
         def zeros(width):
             return np.zeros((signals, width), np.float32)
 
         grus = (config.gru_1, config.gru_2, config.gru_3)
         layers = (config.conv, *grus, config.skip)
         seen = config.step_conditioning + 2 * STEP + 2 * PERIODS
-        self.rngs = [np.random.default_rng(seed) for _ in range(signals)]
         self.features = None  # (S, up to 4, 20): frames that have been seen and are still needed
         self.past, self.last = zeros(HISTORY), zeros(seen)  # output, and the convolution's last input
         self.hidden, self.emphasis = tuple(map(zeros, grus)), zeros(1)
         self.scratch = steps.Scratch(
-            zeros(2 * seen + STEP), zeros(STEP), zeros(STEP), zeros(STEP), zeros(1), zeros(LANES),
+            zeros(2 * seen), zeros(STEP), zeros(STEP), zeros(1), zeros(LANES),
             tuple(map(zeros, layers)), tuple(map(zeros, layers)),
             tuple(zeros(width + 2 * STEP) for width in layers[:3]),
             tuple(zeros(3 * width) for width in grus), tuple(zeros(3 * width) for width in grus),
-            zeros(sum(layers[:4]) + 3 * STEP), zeros(STEP + -STEP % LANES),
+            zeros(sum(layers[:4]) + 2 * STEP), zeros(STEP + -STEP % LANES),
         )  # fmt: skip
 
 
@@ -63,7 +62,7 @@ class Synthesizer(Vocoder):
 
     @classmethod
     def load(cls, path: str | Path, without: str = "") -> "Synthesizer":
-        """`without` one of its inputs: "copy", "before" or "noise" are zero.
+        """`without` one of its inputs, "copy" or "before", is zero.
 
         Raises `PcodecError` naming the file if it is missing or no such decoder.
         """
@@ -71,7 +70,7 @@ class Synthesizer(Vocoder):
         return cls(config, steps.without(config, arrays, without) if without else arrays)
 
     def _start(self, seed, wholes):
-        return State(self.config, seed, len(wholes))
+        return State(self.config, len(wholes))
 
     def _advance(self, state, features, last):
         longest = max(map(len, features))
@@ -90,7 +89,6 @@ class Synthesizer(Vocoder):
         frames = max(0, seen.shape[1] - 2 * CONTEXT)
         state.features = seen[:, frames:]
         made = np.zeros((len(seen), FRAME * frames), np.float32)
-        noise = np.stack([2 * rng.random(made.shape[1], np.float32) - 1 for rng in state.rngs])
-        steps.run(self.network, seen, noise, state.past, state.last, state.hidden, state.emphasis, state.scratch, made)
+        steps.run(self.network, seen, state.past, state.last, state.hidden, state.emphasis, state.scratch, made)
         out[:, FRAME * (wanted - frames) :] = np.clip(made, -LOUDEST, LOUDEST)
         return out

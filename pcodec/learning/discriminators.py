@@ -6,7 +6,7 @@ the power of 0.3), and judges every region of them. They are small enough to tra
 Conventions: signals (B, samples); scores (B, 1, bins, frames) are 1 for true and 0 for found ones (least squares, Mao
 et al. 2017). A critic's layers are features that a decoder should reproduce, too.
 
-Contents: `Critic`, `critic_loss`, `decoder_losses`, `WINDOWS`.
+Contents: `Critics`, `Critic`, `CriticConfig`, `WINDOWS`.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pcodec.learning import network
 nn = torch.nn
 COMPRESSION = 0.3
 SLOPE = 0.2  # of leaky rectifiers
-WINDOWS = (1024, 512, 128)  # samples, one for each critic
+WINDOWS = (1024, 256)  # samples: one tells harmonics of any voice apart, one its single periods
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,28 @@ class Critic(nn.Module):
         return self.score(x), layers
 
 
-def critic_loss(critic: Critic, found, true):
-    """What a critic learns from: 0.5 (mean of squared scores of `found` + that of 1 less those of `true`)."""
-    return 0.5 * (critic(found)[0].square().mean() + (1.0 - critic(true)[0]).square().mean())
+class Critics(nn.Module):
+    """Several critics with different windows, in samples."""
 
+    def __init__(self, windows: tuple[int, ...] = WINDOWS, seed: int | None = None):
+        super().__init__()
+        self.critics = nn.ModuleList(Critic(CriticConfig(window), seed) for window in windows)
 
-def decoder_losses(critic: Critic, found, true) -> tuple:
-    """What a decoder learns from a critic: (how far from deceived it is, relative difference of its layers)."""
-    critic.requires_grad_(False)  # its own gradients are not asked for
-    score, layers = critic(found)
-    _, wanted = critic(true)
-    critic.requires_grad_(True)
-    matching = [(own - other).abs().mean() / other.abs().mean() for own, other in zip(layers, wanted, strict=True)]
-    return (1.0 - score).square().mean(), torch.stack(matching).mean()
+    def loss(self, found, true):
+        """What they learn from: 0.5 (mean of squared scores of `found` + that of 1 less those of `true`)."""
+        each = [critic(found)[0].square().mean() + (1.0 - critic(true)[0]).square().mean() for critic in self.critics]
+        return 0.5 * torch.stack(each).mean()
+
+    def decoder_losses(self, found, true) -> tuple:
+        """What a decoder learns from them: (how far they are from deceived, relative difference of their layers)."""
+        self.requires_grad_(False)  # their own gradients are not asked for
+        deceiving, matching = [], []
+        for critic in self.critics:
+            score, layers = critic(found)
+            _, wanted = critic(true)
+            deceiving.append((1.0 - score).square().mean())
+            matching += [
+                (own - other).abs().mean() / other.abs().mean() for own, other in zip(layers, wanted, strict=True)
+            ]
+        self.requires_grad_(True)
+        return torch.stack(deceiving).mean(), torch.stack(matching).mean()

@@ -3,7 +3,7 @@
 Conventions: signals (B, samples); losses (B,), one of each signal, so that unseen speech can be compared utterance by
 utterance.
 
-Contents: `root_spectral`, `energy_distance`, `continuity`, `roots`, `apart`, `WINDOWS`.
+Contents: `root_spectral`, `continuity`, `balanced`, `WINDOWS`.
 """
 
 from pcodec.compute.backend import torch
@@ -20,33 +20,31 @@ def magnitudes(signals, window: int):
     return (spectra.real.square() + spectra.imag.square() + 1e-12).sqrt()
 
 
-def roots(signals, windows=WINDOWS) -> list:
-    """(B, samples) -> square roots of the magnitude spectra at each resolution."""
-    return [magnitudes(signals, window).sqrt() for window in windows]
-
-
-def apart(found: list, other: list, true: list):
-    """Mean over resolutions of sum |found - other| / sum true, of `roots` each: (B,)."""
-    each = [(y - z).abs().sum(dim=(1, 2)) / x.sum(dim=(1, 2)) for y, z, x in zip(found, other, true, strict=True)]
-    return torch.stack(each).mean(dim=0)
-
-
 def root_spectral(found, true):
     """sum |sqrt|Y| - sqrt|X|| / sum sqrt|X|, mean over resolutions (FARGAN, Valin et al. 2024, section III)."""
-    true = roots(true)
-    return apart(roots(found), true, true)
-
-
-def energy_distance(first, second, true):
-    """How far two signals, found with different noise, are from the true one, less half of how far they are apart.
-
-    The mean of `root_spectral` alone is smallest for the median of what could be true: noise becomes a buzz that is the
-    same every time. This is smallest if what is found has the distribution of what is true (Gritsenko et al. 2020).
-    """
-    first, second, true = roots(first), roots(second), roots(true)
-    return 0.5 * (apart(first, true, true) + apart(second, true, true) - apart(first, second, true))
+    parts = []
+    for window in WINDOWS:
+        y, x = magnitudes(found, window).sqrt(), magnitudes(true, window).sqrt()
+        parts.append((y - x).abs().sum(dim=(1, 2)) / x.sum(dim=(1, 2)))
+    return torch.stack(parts).mean(dim=0)
 
 
 def continuity(found, true):
     """1 - cosine of the angle between two stretches: what was written goes on where the true past ended."""
     return 1.0 - torch.nn.functional.cosine_similarity(found, true, dim=1, eps=1e-6)
+
+
+def balanced(signals, first, others: list[tuple]):
+    """The loss `first` with the gradients of `others`, (loss, share) each, in fixed proportions to its own.
+
+    At `signals`, what a network wrote, the gradient of another loss has the norm of the first one's times its share:
+    none takes over when its scale changes (the loss balancer of Defossez et al. 2022, section 3.4). The value is that
+    of `first`.
+    """
+    (own,) = torch.autograd.grad(first, signals)
+    gradient = own.clone()
+    for loss, share in others:
+        (other,) = torch.autograd.grad(loss, signals, retain_graph=True)
+        gradient += share * own.norm() / other.norm().clamp_min(1e-12) * other
+    product = (signals * gradient).sum()
+    return product - product.detach() + first.detach()

@@ -29,7 +29,7 @@ grid: {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny]}
    precision: float32}
 08_synthesis: {utterances: 1, validation_utterances: 1}
 12_personalization: {updates: 1, adaptation_minutes: [0.05], test_utterances: 1, unseen_seconds: 0.2}
-13_framewise_training: {spectral_updates: 2, noise_updates: 2, batch: 4, frames: 2, evaluations: 1}
+13_framewise_training: {spectral_updates: 2, critic_updates: 2, batch: 4, frames: 4, critic_frames: 8, evaluations: 1}
 14_framewise_synthesis: {lossy: 1}
 """
 

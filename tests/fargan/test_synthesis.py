@@ -37,13 +37,12 @@ def test_compiled_is_the_network(size, features):
     model = network(size)
     given = torch.from_numpy(np.pad(features, ((2, 2), (0, 0)), mode="edge"))[None]
     past, made = torch.zeros(1, HISTORY), []
-    noise = 2 * torch.from_numpy(np.random.default_rng(1).random((4 * FRAMES, 1, 40), np.float32)) - 1
     with torch.no_grad():
         conditioning, lag = model.frame(given), lags(given[:, 2:-2])
         states = model.step.start(1, past)
         for number in range(4 * FRAMES):
             of_step = conditioning[:, number // 4, number % 4]
-            samples, states = model.step(of_step, past, lag[:, number // 4], noise[number], states)
+            samples, states = model.step(of_step, past, lag[:, number // 4], states)
             past = torch.cat([past[:, 40:], samples], dim=1)
             made.append(samples)
     true = scipy.signal.lfilter([1.0], [1.0, -0.85], torch.cat(made, dim=1)[0].numpy())[80:]
@@ -68,7 +67,6 @@ def test_in_pieces_and_beside_others(features):
     for of_signal, samples in zip(several, together, strict=True):
         assert np.array_equal(samples, decoder.decode(of_signal))
     assert decoder.decode(features[:0]).shape == (0,)
-    assert not np.array_equal(decoder.decode(features, seed=2), whole), "another seed is other noise"
 
 
 def test_refusals(tmp_path):
@@ -89,7 +87,7 @@ def test_a_decoder_without_an_input_does_not_hear_it(deaf_to, changed, tmp_path)
         past = torch.rand(2, 260)
         past[1] = past[0]
         past[1, changed] = 0.5
-        others = (torch.rand(1, 48).expand(2, -1), torch.tensor([100, 100]), torch.zeros(2, 40))
+        others = (torch.rand(1, 48).expand(2, -1), torch.tensor([100, 100]))
         states = model.step.start(2, past)
         first, states = model.step(others[0], past, *others[1:], states)
         second, _ = model.step(others[0], past, *others[1:], states)
@@ -97,11 +95,3 @@ def test_a_decoder_without_an_input_does_not_hear_it(deaf_to, changed, tmp_path)
     features = np.random.default_rng(1).normal(0, 0.3, (20, 20)).astype(np.float32)
     whole, without = (Synthesizer.load(tmp_path / "d.safetensors", what).decode(features) for what in ("", deaf_to))
     assert not np.allclose(whole, without)
-
-
-def test_without_noise_every_seed_is_the_same(tmp_path):
-    network("tiny").save(tmp_path / "d.safetensors")
-    features = np.random.default_rng(1).normal(0, 0.3, (20, 20)).astype(np.float32)
-    for without, same in (("", False), ("noise", True)):
-        decoder = Synthesizer.load(tmp_path / "d.safetensors", without)
-        assert np.array_equal(decoder.decode(features, seed=1), decoder.decode(features, seed=2)) == same

@@ -20,21 +20,6 @@ def test_root_spectral(true):
     assert losses.root_spectral(mixed, true) == pytest.approx([0.0, 0.5, 0.0], abs=1e-3), "one of each signal"
 
 
-def test_energy_distance_is_smallest_for_the_true_distribution():
-    """Of noise: better fresh noise of the right level than one noise every time, or silence, or another level."""
-    rng = np.random.default_rng(1)
-
-    def noise(level=0.1):
-        return torch.from_numpy(rng.normal(0, level, (64, 4000)).astype(np.float32))
-
-    true, same, zeros = noise(), noise(), torch.zeros(64, 4000)
-    fresh = losses.energy_distance(noise(), noise(), true).mean()
-    for name, pair in {"one noise": (same, same), "silence": (zeros, zeros), "soft": (noise(0.06), noise(0.06)),
-                       "loud": (noise(0.16), noise(0.16))}.items():  # fmt: skip
-        assert losses.energy_distance(*pair, true).mean() > 1.1 * fresh, name
-    assert losses.energy_distance(true, true, true) == pytest.approx([0.0] * 64, abs=1e-6)
-
-
 def test_continuity(true):
     for factor, expected in ((1.0, 0.0), (0.1, 0.0), (-1.0, 2.0)):
         assert losses.continuity(factor * true, true) == pytest.approx([expected] * 3, abs=1e-5)
@@ -44,3 +29,18 @@ def test_gradients_are_finite_for_silence(true):
     found = torch.zeros_like(true, requires_grad=True)
     (losses.root_spectral(found, true) + losses.continuity(found, true)).sum().backward()
     assert torch.isfinite(found.grad).all()
+
+
+def test_balanced_gradients_have_fixed_proportions(true):
+    """However large another loss is, at the signals its gradient is its share of the first one's; the value is that."""
+    for scale in (1e-3, 1.0, 1e3):
+        weight = torch.ones(1, requires_grad=True)
+        signals = weight * true
+        first, other = (signals**2).sum(), scale * signals[:, :100].sum()
+        loss = losses.balanced(signals, first, [(other, 0.5)])
+        assert loss.item() == pytest.approx((true**2).sum().item(), rel=1e-6)
+        loss.backward()
+        own, direction = 2 * true, torch.zeros_like(true)
+        direction[:, :100] = 1.0
+        expected = own + 0.5 * own.norm() / direction.norm() * direction
+        assert weight.grad.item() == pytest.approx((expected * true).sum().item(), rel=1e-4)
