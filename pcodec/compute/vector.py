@@ -102,23 +102,33 @@ def _generate(vectors, context, builder, signature, arguments):
             for total in chains[1:]:
                 builder.store(ir.Constant(floats, [0.0] * LANES), total)
         begin, end = index(starts, strip.index), index(starts, builder.add(strip.index, size(1)))
-        with cgutils.for_range_slice(builder, begin, end, size(CHAINS), size) as (first, _):
-            for chain in range(CHAINS):
-                block = builder.add(first, size(chain))
-                w = _widened(context, builder, builder.load(vector(weights, block, halves), align=2))
-                column = index(columns, block)
-                for row, chains in zip(xs, sums, strict=True):
-                    value = builder.load(builder.gep(row, [column]))
-                    value = builder.insert_element(nothing, value, ir.IntType(32)(0))
-                    product = builder.fmul(w, builder.shuffle_vector(value, nothing, zeros), flags=("contract",))
-                    total = chains[chain]
-                    builder.store(builder.fadd(product, builder.load(total), flags=("contract",)), total)
+        for loop in _loops(context, vectors):
+            with cgutils.for_range_slice(builder, builder.add(begin, size(loop[0])), end, size(CHAINS), size) as (
+                first,
+                _,
+            ):
+                for chain in loop:
+                    block = builder.add(first, size(chain - loop[0]))
+                    w = _widened(context, builder, builder.load(vector(weights, block, halves), align=2))
+                    column = index(columns, block)
+                    for row, chains in zip(xs, sums, strict=True):
+                        value = builder.load(builder.gep(row, [column]))
+                        value = builder.insert_element(nothing, value, ir.IntType(32)(0))
+                        product = builder.fmul(w, builder.shuffle_vector(value, nothing, zeros), flags=("contract",))
+                        total = chains[chain]
+                        builder.store(builder.fadd(product, builder.load(total), flags=("contract",)), total)
         for goal, chains in zip(goals, sums, strict=True):
             total = builder.load(chains[0])
             for other in chains[1:]:
                 total = builder.fadd(total, builder.load(other))
             builder.store(total, goal, align=4)
     return context.get_dummy_value()
+
+
+def _loops(context, vectors):
+    """The chains that grow in one loop over a strip: all of them if their sums fit into the machine's registers."""
+    fit = vectors == 1 or "+avx512f" in context.codegen().magic_tuple()[2].split(",")
+    return [range(CHAINS)] if fit else [[chain] for chain in range(CHAINS)]
 
 
 _of_one, _of_several = _product(1), _product(TOGETHER)
