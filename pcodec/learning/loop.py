@@ -90,8 +90,9 @@ def fit(
     """Train the learners of `task` in place, for a budget of `updates` or of `seconds`.
 
     An evaluation comes first, then `evaluations` more, evenly spread, the last one at the end. With `average` the
-    model that is evaluated and left at the end is an exponential average of its weights with that decay. With
-    `patience` training stops when `Task.score` has not improved for so many updates, and the best weights are left.
+    model that is evaluated and left at the end is an average of its weights since the start: a plain mean, and after
+    1 / (1 - average) updates an exponential one with that decay. With `patience` training stops when `Task.score` has
+    not improved for so many updates, and the best weights are left.
     PyTorch's random numbers are seeded anew for every update. With `checkpoint` a killed training of the same task
     continues where it was, and a finished one is not trained again. Raises `PcodecError` if there is no budget or a
     loss is not finite.
@@ -175,7 +176,7 @@ class _Progress:
         self.losses.append(torch.stack(list(losses.values())))
         self.updates += 1
         if self.averaged:
-            decay = min(self.average, (1 + self.updates) / (10 + self.updates))  # the first weights soon count little
+            decay = min(self.average, self.updates / (1 + self.updates))  # at first a plain mean
             for name, value in self.model.state_dict().items():
                 if value.is_floating_point():
                     self.averaged[name].lerp_(value, 1 - decay)

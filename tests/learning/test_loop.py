@@ -109,7 +109,7 @@ def test_history_and_evaluations():
 def test_averaged_weights_are_those_evaluated_and_left():
     plain, averaged = Line(), Line()
     loop.fit(plain, updates=12)
-    found = loop.fit(averaged, updates=12, average=0.5)
+    found = loop.fit(averaged, updates=12, average=0.8)
     last = weights(plain)[0].item()
     assert averaged.model.weight.item() == found.evaluations.slope.iloc[-1] != last
     # by hand: the same updates, each averaged with its decay
@@ -118,7 +118,7 @@ def test_averaged_weights_are_those_evaluated_and_left():
     steps = [again.model.weight.item()]
     loop.fit(again, updates=12)
     for update, value in enumerate(steps):
-        decay = min(0.5, (1 + update) / (10 + update))
+        decay = min(0.8, update / (1 + update))
         kept = value if kept is None else decay * kept + (1 - decay) * value
     assert averaged.model.weight.item() == pytest.approx(kept, abs=1e-6)
 
