@@ -1,7 +1,7 @@
 """A framewise decoder for one person: how an adapter, or a whole decoder, learns from a minute of speech.
 
-Conventions: adapters are those of `pcodec.learning.adapter`; losses those of `pcodec.fargan.training`, on spectra, as
-the shipped decoder has learned.
+Conventions: adapters are those of `pcodec.learning.adapter`; losses those of `pcodec.fargan.training`, on spectra alone
+(beside critics is not tried).
 
 Contents: `adapt`, `heard`.
 """

@@ -6,10 +6,8 @@ the power of 0.3), and judges every region of them. They are small enough to tra
 Conventions: signals (B, samples); scores (B, 1, bins, frames) are 1 for true and 0 for found ones (least squares, Mao
 et al. 2017). A critic's layers are features that a decoder should reproduce, too.
 
-Contents: `Critics`, `Critic`, `CriticConfig`, `WINDOWS`.
+Contents: `Critics`, `Critic`, `WINDOWS`.
 """
-
-from dataclasses import dataclass
 
 from pcodec.compute.backend import torch
 from pcodec.learning import network
@@ -17,38 +15,30 @@ from pcodec.learning import network
 nn = torch.nn
 COMPRESSION = 0.3
 SLOPE = 0.2  # of leaky rectifiers
+CHANNELS = 16, 24, 32  # of the layers that halve the frequencies
+LAST = 32  # of the one that follows
 WINDOWS = (1024, 256)  # samples: one tells harmonics of any voice apart, one its single periods
-
-
-@dataclass(frozen=True)
-class CriticConfig:
-    """Sizes of a critic."""
-
-    window: int = 512  # samples; a quarter from one spectrum to the next
-    channels: tuple[int, ...] = (16, 24, 32)  # of the layers that halve the frequencies
-    last: int = 32
 
 
 class Critic(nn.Module):
     """Signals (B, samples) -> scores and layers (each (B, channels, bins, frames))."""
 
-    def __init__(self, config: CriticConfig, seed: int | None = None):
+    def __init__(self, window: int, seed: int | None = None):
         super().__init__()
-        self.config = config
+        self.window = window  # samples; a quarter from one spectrum to the next
         norm = nn.utils.parametrizations.weight_norm
         with network.seeded(seed):
             layers, before = [], 3  # real and imaginary part, and the frequency
-            for channels in config.channels:
+            for channels in CHANNELS:
                 layers.append(norm(nn.Conv2d(before, channels, (5, 3), stride=(2, 1), padding=(2, 1))))
                 before = channels
-            layers.append(norm(nn.Conv2d(before, config.last, 3, padding=1)))
+            layers.append(norm(nn.Conv2d(before, LAST, 3, padding=1)))
             self.layers = nn.ModuleList(layers)
-            self.score = norm(nn.Conv2d(config.last, 1, 3, padding=1))
+            self.score = norm(nn.Conv2d(LAST, 1, 3, padding=1))
 
     def forward(self, signals):
-        window = self.config.window
         spectra = torch.stft(
-            signals, window, window // 4, window, torch.hann_window(window, device=signals.device),
+            signals, self.window, self.window // 4, self.window, torch.hann_window(self.window, device=signals.device),
             center=True, pad_mode="constant", return_complex=True,
         )  # fmt: skip
         power = spectra.real.square() + spectra.imag.square() + 1e-9
@@ -67,7 +57,7 @@ class Critics(nn.Module):
 
     def __init__(self, windows: tuple[int, ...] = WINDOWS, seed: int | None = None):
         super().__init__()
-        self.critics = nn.ModuleList(Critic(CriticConfig(window), seed) for window in windows)
+        self.critics = nn.ModuleList(Critic(window, seed) for window in windows)
 
     def loss(self, found, true):
         """What they learn from: 0.5 (mean of squared scores of `found` + that of 1 less those of `true`)."""
