@@ -12,11 +12,11 @@ Contents: `quantize`, `dequantize`, `check`, `quantized_features`, `rms_error`.
 
 import math
 
-import numba
 import numpy as np
 
 from pcodec import PcodecError
 from pcodec.bitstream.codebooks import DELTA_WORDS, PREDICTORS, STAGE_WORDS, STAGES, Codebooks
+from pcodec.compute.compiling import compiled
 from pcodec.features.analysis import BANDS, FEATURES, LAG_MAX, LAG_MIN, PACKET, Analysis
 
 FIELDS = {  # name: bits, in the order of the packet
@@ -81,13 +81,13 @@ def _start(before) -> np.ndarray:
     return before
 
 
-@numba.njit(cache=True)
+@compiled()
 def _rounded(x):
     """The nearest integer; where the reference converts a number that is not one, it gets the smallest integer."""
     return -(2**31) if math.isnan(x) or math.isinf(x) else math.floor(0.5 + x)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _quantize_pitch(lags, weights, correlation, fields):
     """Codes of main pitch, modulation and correlation into columns 1 to 3 (section 5.3).
 
@@ -120,7 +120,7 @@ def _quantize_pitch(lags, weights, correlation, fields):
         fields[p, 3] = min(3, int(step))  # at r = 1 the reference would send 0: 4 does not fit
 
 
-@numba.njit(cache=True)
+@compiled()
 def _quantize_cepstra(cepstra, before, stages, delta, stage_columns, delta_columns, fields):
     """Codes of the cepstra (P, 4, 18) into columns 0 and 4 to 8 (section 6)."""
     for p in range(len(cepstra)):
@@ -134,7 +134,7 @@ def _quantize_cepstra(cepstra, before, stages, delta, stage_columns, delta_colum
         before = last
 
 
-@numba.njit(cache=True)
+@compiled()
 def _dequantize_cepstra(fields, before, stages, delta):
     """Fields (P, 9) -> cepstra (P, 4, 18) float32."""
     cepstra = np.empty((len(fields), PACKET, BANDS), dtype=np.float32)
@@ -150,7 +150,7 @@ def _dequantize_cepstra(fields, before, stages, delta):
     return cepstra
 
 
-@numba.njit(cache=True)
+@compiled()
 def _distances(x, columns, out):
     """Squared distances of x (D,) to the words in the columns of (D, words)."""
     out[:] = 0.0
@@ -162,7 +162,7 @@ def _distances(x, columns, out):
             out[w] += difference * difference
 
 
-@numba.njit(cache=True)
+@compiled()
 def _search_stages(target, stages, columns, result):
     """M-best search of three additive codebooks for a target (17,): three indices into `result` (step 2)."""
     words = np.zeros((SURVIVORS, STAGES), dtype=np.int64)  # of the best candidates so far, best first
@@ -191,7 +191,7 @@ def _search_stages(target, stages, columns, result):
     result[:] = words[0]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _search_delta(target, before, last, columns):
     """Frame 1 (18,) -> delta field: index, + 4096 when the code word is subtracted (step 3)."""
     best = np.float32(np.inf)
@@ -209,7 +209,7 @@ def _search_delta(target, before, last, columns):
     return field
 
 
-@numba.njit(cache=True)
+@compiled()
 def _search_interpolation(frames, before, middle, last):
     """Frames 0 and 2 of (4, 18) -> interpolation field: the pair of least squared error that can be sent (step 4)."""
     best = np.float32(np.inf)
@@ -224,7 +224,7 @@ def _search_interpolation(frames, before, middle, last):
     return field
 
 
-@numba.njit(cache=True)
+@compiled()
 def _energy(x):
     total = np.float32(0.0)
     for value in x:
@@ -232,7 +232,7 @@ def _energy(x):
     return total
 
 
-@numba.njit(cache=True)
+@compiled()
 def _last_frame(fields, stages):
     """Fields of a packet -> decoded frame 3 (18,)."""
     frame = np.empty(BANDS, dtype=np.float32)
@@ -241,7 +241,7 @@ def _last_frame(fields, stages):
     return frame
 
 
-@numba.njit(cache=True)
+@compiled()
 def _middle_frame(field, before, last, delta):
     """Delta field -> decoded frame 1 (18,)."""
     index = field % DELTA_WORDS
@@ -249,13 +249,13 @@ def _middle_frame(field, before, last, delta):
     return prediction - delta[index] if field >= DELTA_WORDS else prediction + delta[index]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _predict(kind, before, last):
     """Prediction of frame 1 by the kind of code word, its index modulo 4."""
     return before.copy() if kind == 2 else last.copy() if kind == 3 else np.float32(0.5) * (before + last)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _interpolate(kind, left, right):
     return np.float32(0.5) * (left + right) if kind == 0 else left.copy() if kind == 1 else right.copy()
 

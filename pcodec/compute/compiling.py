@@ -1,19 +1,49 @@
-"""Says that Numba compiles.
+"""Compiles, once on a machine, and says so.
 
 Task: a function's first call on a machine compiles it, which can take half a minute; later processes find it in
-Numba's cache. Who waits is told that it happens, and that it happens once.
+Numba's cache. Numba looks for changes in the function's own file alone; what it holds of other files, called functions
+and constants, must be as fresh. Who waits is told that it happens, and that it happens once.
 
-Contents: `announced`, `announce`.
+Contents: `compiled`; `announced`, `announce`.
 """
 
 import functools
+import hashlib
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
+import numba
+import numpy as np
 from numba.core import event
 
 PATIENCE = 1.0  # s that a compilation may take without a word
+
+
+def compiled(**options):
+    """`numba.njit`, cached until its own source, a compiled function that it can call, or a constant changes."""
+
+    def build(function):
+        dispatcher = numba.njit(cache=True, **options)(function)
+        file = getattr(dispatcher._cache, "_cache_file", None)  # none where no folder can be written
+        if file is not None:
+            file._source_stamp = file._source_stamp, _stamp(function.__module__)
+        return dispatcher
+
+    return build
+
+
+def _stamp(name: str) -> str:
+    """Digest of a module's source and of what it has imported: numbers, and whatever is compiled."""
+    module = sys.modules[name]
+    digest = hashlib.sha256(Path(module.__file__).read_bytes())
+    for key, value in sorted(vars(module).items()):
+        if isinstance(value, np.ndarray | int | float | np.number):
+            digest.update(f"{key}: {np.asarray(value).tobytes()}".encode())
+        elif type(value).__module__.startswith("numba.") and value.__module__ in sys.modules.keys() - {name}:
+            digest.update(_stamp(value.__module__).encode())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -16,12 +16,13 @@ import functools
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from pcodec.compute import compiling
 
 LANES = 16  # rows of a strip, numbers in a register
 CHAINS = 3  # sums that grow side by side: one alone would wait for itself
@@ -30,7 +31,7 @@ POLYNOMIAL = np.polynomial.Chebyshev.interpolate(np.exp2, 6, [0.0, 1.0]).convert
 C0, C1, C2, C3, C4, C5, C6 = map(np.float32, POLYNOMIAL)
 # Not all of fast math: sums keep their order, or they would depend on what the compiler makes of the code around them.
 FAST = {"contract", "nnan", "ninf", "nsz"}
-compiled = functools.partial(numba.njit, cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+compiled = functools.partial(compiling.compiled, nogil=True, fastmath=FAST, error_model="numpy")
 LOG2E = np.float32(1.0 / math.log(2.0))
 EXP, SIGMOID, TANH = 21, 24, 27  # operations of an activation
 

@@ -14,10 +14,10 @@ Contents: `from_windows`, `lpc_from_cepstrum`, `band_log_energies`, `spectrum_fr
 
 import math
 
-import numba
 import numpy as np
 
 from pcodec import PcodecError
+from pcodec.compute.compiling import compiled
 
 FRAME = 160  # samples, 10 ms
 WINDOW = 320  # samples, 20 ms
@@ -99,7 +99,7 @@ def spectrum_from_lpc(lpc: np.ndarray, bins: int = WINDOW // 2 + 1) -> np.ndarra
     return -20.0 * np.log10(np.abs(response))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _from_spectrum(spectra):
     cepstra = np.empty((len(spectra), BANDS), dtype=np.float32)
     logs = np.empty(BANDS)
@@ -126,7 +126,7 @@ def _from_spectrum(spectra):
     return cepstra
 
 
-@numba.njit(cache=True)
+@compiled()
 def _lpc(cepstra):
     lpc = np.zeros((len(cepstra), ORDER), dtype=np.float32)
     for t in range(len(cepstra)):
@@ -147,7 +147,7 @@ def _lpc(cepstra):
     return lpc
 
 
-@numba.njit(cache=True)
+@compiled()
 def _levinson(r):
     """Autocorrelation (17,) -> LPC (16,); stops at 30 dB of prediction gain as the reference does."""
     a = np.zeros(ORDER)

@@ -14,9 +14,9 @@ Contents: `residual`, `correlations`, `track`, `reference_step`, `clean_step`.
 
 import math
 
-import numba
 import numpy as np
 
+from pcodec.compute.compiling import compiled
 from pcodec.features.cepstrum import FRAME, ORDER
 
 OFFSET = 80  # samples by which a frame's audio starts before its window's second half
@@ -29,7 +29,7 @@ SMOOTHING = np.float32(0.7)  # of the residual: e[n] = d[n] + 0.7 d[n - 1]
 SQUARED_STEP = np.array([np.float32(0.02) * np.float32(j) * np.float32(j) for j in range(STATES)], dtype=np.float32)
 
 
-@numba.njit(cache=True)
+@compiled()
 def residual(signal, lpc, d):
     """Smoothed LPC residual e (160 T,) float32 of the frames' own audio, and the last unsmoothed d (section 5.1).
 
@@ -52,7 +52,7 @@ def residual(signal, lpc, d):
     return out, d
 
 
-@numba.njit(cache=True)
+@compiled()
 def correlations(e):
     """Residual (256 + 640 P,) -> normalized correlation (P, 8, 256) at lag 256 - i, energy (P, 8) (section 5.1)."""
     packets = (len(e) - LAG_MAX) // (SUBFRAMES * SUBFRAME)
@@ -77,7 +77,7 @@ def correlations(e):
     return xc, energies
 
 
-@numba.njit(cache=True)
+@compiled()
 def track(xc, energies, score, best, gain, clean):
     """The best path through the correlations (section 5.2).
 
@@ -121,7 +121,7 @@ def track(xc, energies, score, best, gain, clean):
     return lags, weights, correlation, score, best, gain
 
 
-@numba.njit(cache=True)
+@compiled()
 def _prefer_short_lags(row):
     """A lag must beat its half clearly, against pitch doubling."""
     for i in range(LAG_MAX - 2 * LAG_MIN):
@@ -130,7 +130,7 @@ def _prefer_short_lags(row):
             row[i] *= 0.8
 
 
-@numba.njit(cache=True)
+@compiled()
 def clean_step(score, best, top, origin):
     """What is meant: into state i from i - 4 .. i + 4 at 0.02 per squared step, or from the best state at 6."""
     top[:] = score[best] - JUMP
@@ -146,7 +146,7 @@ def clean_step(score, best, top, origin):
             origins[i] = np.int32(start + j + i) if better else origins[i]
 
 
-@numba.njit(cache=True)
+@compiled()
 def reference_step(score, best, gain, top, origin):
     """What the 2019 reference does, and its packets depend on.
 

@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 import pandas as pd
 import scipy.signal
@@ -27,6 +26,7 @@ from pcodec import PcodecError, paths
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.quantizer import quantized_features
 from pcodec.compute.backend import torch
+from pcodec.compute.compiling import compiled
 from pcodec.features.analysis import OFFSET, PACKET, analyze_emphasized
 from pcodec.features.cepstrum import FRAME, ORDER, lpc_from_cepstrum
 from pcodec.features.vocoder import CONTEXT
@@ -104,7 +104,7 @@ def excitation_noise(rng: np.random.Generator, samples: int, sigma: float) -> np
     return np.rint(rng.laplace(0.0, sigma / np.sqrt(2.0), samples)).astype(np.int32)
 
 
-@numba.njit(cache=True)
+@compiled()
 def drop_silence(x):
     """Drop silent frames of a signal at int16 scale; cross-fade over the first frame after a gap (step 1)."""
     out = np.empty_like(x)
@@ -125,7 +125,7 @@ def drop_silence(x):
     return out[:kept].copy()
 
 
-@numba.njit(cache=True)
+@compiled()
 def noisy_prediction_loop(pcm, lpc, noise):
     """Target (160 F,), LPC (F, 16), noise in mu-law steps -> codes (160 F, 4) (section 9, step 5).
 

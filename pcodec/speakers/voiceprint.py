@@ -14,12 +14,12 @@ Contents: `log_mel`, `is_silent`, `embed`, `as_columns`, `from_columns`.
 import functools
 import math
 
-import numba
 import numpy as np
 import pandas as pd
 import scipy.fft
 
 from pcodec import PcodecError
+from pcodec.compute.compiling import compiled
 from pcodec.speech import audio
 
 MELS = 40
@@ -107,7 +107,7 @@ def _bands():
     return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _gru(inputs, weight, bias):
     """One GRU layer: inputs (T, 96) with their weights and bias applied, gates r, z, n -> states (T, 32)."""
     units = len(weight)

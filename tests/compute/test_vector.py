@@ -73,7 +73,7 @@ def test_activations_are_as_exact_as_stated():
     assert np.isfinite(far).all() and far[2].tolist() == [-1, -1, 1, 1]
 
 
-@vector.compiled(cache=False)
+@numba.njit(**vector.compiled.keywords)
 def total(x):
     found = np.float32(0.0)
     for i in range(len(x)):
