@@ -1,12 +1,21 @@
 """Speech for the tests: generated voices, and LibriSpeech where PCODEC_LIBRISPEECH points to it."""
 
+import ctypes
 import os
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pcodec.speech import audio, corpus
+
+
+def pytest_configure(config):
+    """A worker ends with the tests, however they end, and not with the test that it is at."""
+    if hasattr(config, "workerinput") and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def pytest_collection_modifyitems(items):
