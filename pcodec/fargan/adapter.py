@@ -1,7 +1,7 @@
 """A framewise decoder for one person: how an adapter, or a whole decoder, learns from a minute of speech.
 
-Conventions: adapters are those of `pcodec.learning.adapter`; losses those of `pcodec.fargan.training`, on spectra alone
-(beside critics is not tried).
+Conventions: adapters are those of `pcodec.learning.adapter`, losses those of `pcodec.fargan.training`, on spectra.
+An adapter goes half of the way: naturalness comes from a mean of weights, which any training leaves.
 
 Contents: `adapt`, `heard`.
 """
@@ -16,6 +16,7 @@ from pcodec.learning.adapter import Adapted
 
 LOSS = "loss"  # column of what `adapt` returns
 OPTIONS = {"batch": 32, "learning_rate": 1e-3, "average": 0.98}
+WAY = 0.5
 
 
 def heard(signals: list, codebooks: Codebooks) -> Excerpts:
@@ -28,10 +29,16 @@ def adapt(
 ) -> pd.DataFrame:
     """Train a decoder or its adapter on (name, speaker, samples), in place; returns `training.fit`'s table.
 
-    `options` go to `training.fit` and replace `OPTIONS`; levels and responses are drawn anew now and then.
+    `options` go to `training.fit` and replace `OPTIONS`; levels and responses are drawn anew now and then. The last
+    losses are those of the adapter as it is left, `WAY` of what was learned.
     """
 
     def draw(number):
         return Excerpts.of(signals, codebooks, augment=True, draw=number, seed=seed)
 
-    return training.fit(model, draw, held_back, seed=seed, **OPTIONS | options)
+    losses = training.fit(model, draw, held_back, seed=seed, **OPTIONS | options)
+    if isinstance(model, Adapted):
+        model.weaken(WAY)
+        last = losses["update"] == losses["update"].max()
+        losses.loc[last, LOSS] = training.evaluate(model, held_back)[LOSS].to_numpy()
+    return losses

@@ -59,6 +59,13 @@ class Adapted(torch.nn.Module):
                 merged[name] = value + change * (value != 0)
         return merged
 
+    @torch.no_grad()
+    def weaken(self, share: float) -> None:
+        """Go only this share of the way from the decoder to what was learned."""
+        for name, value in self.parts.items():
+            if not name.endswith(":down"):
+                value *= share
+
     def merged(self) -> Network:
         """A decoder like any other."""
         model = type(self.base)(self.config)

@@ -6,6 +6,7 @@ import torch
 
 from pcodec import PcodecError, cli
 from pcodec.codecs import parametric, personalization
+from pcodec.fargan import training
 from pcodec.fargan.config import SIZES
 from pcodec.fargan.model import Fargan
 from pcodec.learning import adapter
@@ -51,9 +52,13 @@ def test_only_the_adapter_learns_and_it_learns_the_speaker(family, decoder, reco
     model = adapter.Adapted(decoder)
     before = {name: value.clone() for name, value in decoder.state_dict().items()}
     options = {"updates": 40, "evaluations": 1} | LEARNS[family]
-    losses = module.adapt(model, learnt, module.heard(held_back, codebooks), codebooks, **options)
+    measured = module.heard(held_back, codebooks)
+    losses = module.adapt(model, learnt, measured, codebooks, **options)
     losses = losses.groupby("update")[module.LOSS].mean()
     assert losses[40] < 0.95 * losses[0]
+    if family == "fargan":
+        left = training.evaluate(model, measured).loss.mean()
+        assert losses[40] == pytest.approx(left), "of the adapter that is left, which went only a part of the way"
     assert all(torch.equal(before[name], value) for name, value in decoder.state_dict().items())
 
 

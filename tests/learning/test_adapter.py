@@ -56,6 +56,17 @@ def test_updates_of_matrices_have_their_rank(decoder):
         assert torch.linalg.matrix_rank(change, atol=1e-3).item() <= 3, name
 
 
+def test_it_can_go_a_part_of_the_way(decoder):
+    model = adapter.Adapted(decoder, rank=3)
+    for part in model.parts.values():
+        part.data.normal_()
+    whole = model.merged().state_dict()
+    model.weaken(0.25)
+    for name, value in model.merged().state_dict().items():
+        before = decoder.state_dict()[name]
+        assert torch.allclose(value - before, 0.25 * (whole[name] - before), atol=1e-5), name
+
+
 def test_ranks_that_save_nothing_are_refused(decoder):
     largest = max(min(len(value), value[0].numel()) for value in decoder.parameters())
     for rank in (0, largest, 100_000):
