@@ -26,16 +26,20 @@ def compiled(**options):
 
     def build(function):
         dispatcher = numba.njit(cache=True, **options)(function)
-        file = getattr(dispatcher._cache, "_cache_file", None)  # none where no folder can be written
-        if file is not None:
+        if dispatcher is not function:  # as it is with NUMBA_DISABLE_JIT
+            file = dispatcher._cache._cache_file
             file._source_stamp = file._source_stamp, _stamp(function.__module__)
         return dispatcher
 
     return build
 
 
+@functools.cache
 def _stamp(name: str) -> str:
-    """Digest of a module's source and of what it has imported: numbers, and whatever is compiled."""
+    """Digest of a module's source and of what it has imported: numbers, and whatever is compiled.
+
+    Taken at its first compiled function, when all is imported.
+    """
     module = sys.modules[name]
     digest = hashlib.sha256(Path(module.__file__).read_bytes())
     for key, value in sorted(vars(module).items()):

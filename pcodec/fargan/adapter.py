@@ -16,7 +16,7 @@ from pcodec.learning.adapter import Adapted
 
 LOSS = "loss"  # column of what `adapt` returns
 OPTIONS = {"batch": 32, "learning_rate": 1e-3, "average": 0.98}
-WAY = 0.5
+WAY = 0.5  # share of what an adapter has learned that is left
 
 
 def heard(signals: list, codebooks: Codebooks) -> Excerpts:

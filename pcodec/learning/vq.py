@@ -7,7 +7,7 @@ network that is trained with any number of them serves all rates.
 Conventions: latents (B, T, D); codes (B, T, S) int64, 0 .. words - 1, stage after stage; a code costs log2(words) bits.
 While training, gradients pass as if nothing had been quantized (straight-through).
 
-Contents: `Residual`, `Averaged`, `Factorized`, `KINDS`, `usage`.
+Contents: `Residual`, `Quantized`, `Averaged`, `Factorized`, `KINDS`, `usage`.
 """
 
 from typing import NamedTuple
@@ -84,7 +84,10 @@ class Averaged(nn.Module):
 
 
 class Factorized(nn.Module):
-    """A codebook of directions in few dimensions, learned by gradient (DAC, Kumar et al. 2023, section 3.2)."""
+    """A codebook in few dimensions, looked up by the angle, learned by gradient (DAC, Kumar et al. 2023, section 3.2).
+
+    The encoder's gradient passes by the projections, as it does with averaged words; in DAC it goes through them.
+    """
 
     DIRECTIONS = 8  # dimensions
 
@@ -94,7 +97,7 @@ class Factorized(nn.Module):
         self.words = nn.Parameter(torch.randn(words, self.DIRECTIONS))
 
     def start(self, vectors, seed: int) -> None:
-        """Words are directions of vectors (N, D) drawn at random."""
+        """Words are projections of vectors (N, D) drawn at random."""
         drawn = np.random.default_rng(seed).choice(
             len(vectors), len(self.words), replace=len(vectors) < len(self.words)
         )
@@ -127,9 +130,9 @@ KINDS = {"averaged": Averaged, "factorized": Factorized}
 class Quantized(NamedTuple):
     """What a quantizer makes of latents."""
 
-    latents: object  # (B, T, D)
-    codes: object  # (B, T, S)
-    loss: object  # scalar: what encoder (and words) are to learn
+    latents: torch.Tensor  # (B, T, D)
+    codes: torch.Tensor  # (B, T, S)
+    loss: torch.Tensor  # scalar: what encoder (and words) are to learn
 
 
 class Residual(nn.Module):
@@ -149,7 +152,7 @@ class Residual(nn.Module):
             left -= stage.word(stage.nearest(left))
 
     def forward(self, latents, used=None) -> Quantized:
-        """Latents (B, T, D) through the first `used` (B,) stages of each signal, or all; while training, words learn.
+        """Latents (B, T, D) through the first `used` (B,) stages, at least one, or all; while training, words learn.
 
         A stage learns from the signals that use it (quantizer dropout, SoundStream section III-D).
         """

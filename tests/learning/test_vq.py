@@ -43,7 +43,7 @@ def test_planted_words_are_found():
         for seed in range(1, 60):
             quantizer(planted(256, seed)[0])
     codes = quantizer.encode(latents)[:, 0]
-    assert len({(a, b) for a, b in zip(codes[:, 0].tolist(), far.tolist(), strict=True)}) == 8, "one word, one cluster"
+    assert len(set(zip(codes[:, 0].tolist(), far.tolist(), strict=True))) == 8, "one word, one cluster"
     left = latents - quantizer.decode(quantizer.encode(latents))
     assert left.square().mean() < 0.002 * latents.var()
 
