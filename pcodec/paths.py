@@ -114,6 +114,8 @@ def check_target(target: str | Path, source: Path | None = None) -> None:
     To be asked before long work, whose result would be lost.
     """
     target = Path(target)
+    if str(target) == "-":
+        raise PcodecError("-: this is not written to standard output; name a file")
     if target.exists() and not target.is_file():
         raise PcodecError(f"{target}: is not a file that can be replaced")
     if source and target.exists() and source.exists() and target.samefile(source):

@@ -45,6 +45,14 @@ def test_features_of_nothing(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["none.wav", "out.npz"]
 
 
+def test_no_file_is_called_standard_output(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("in.wav", np.zeros(16000), 16000)
+    assert cli.main(["features", "in.wav", "-"]) == 1
+    assert capsys.readouterr().err == "pcodec: error: -: this is not written to standard output; name a file\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
 @pytest.fixture
 def own(codec_folder):
     return ["--codec", str(codec_folder), "--units", "32", "--groups", "2"]
