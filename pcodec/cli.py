@@ -21,26 +21,32 @@ from pcodec.codecs import DEFAULT
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
+AGAIN = 10  # s after which a command that was told to end is told again: what is raised inside a destructor is lost
 AUDIO_IN = "any audio file (WAV, FLAC, OGG, MP3 ...; any rate), or - for standard input"
 AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    options, ended = _parser().parse_args(arguments), []
+    options, ended, before = _parser().parse_args(arguments), [], {}
 
-    def end(number, _):  # temporary files go, as after Ctrl-C
+    def end(number, _):  # temporary files go
         ended.append(128 + number)
+        signal.alarm(AGAIN)
         sys.exit(ended[0])
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, end)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            before[number] = signal.signal(number, end)
     try:
         status = _status(options)
     except BaseException:
         if not ended:
             raise
+    finally:
+        signal.alarm(0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return ended[0] if ended else status  # libraries make other errors of what interrupts them
 
 
@@ -65,8 +71,6 @@ def _status(options) -> int:
             raise
         print(PREFIX + "no folder for compiled code can be written; set NUMBA_CACHE_DIR to one", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -51,6 +52,36 @@ def test_no_file_is_called_standard_output(tmp_path, capsys, monkeypatch):
     assert cli.main(["features", "in.wav", "-"]) == 1
     assert capsys.readouterr().err == "pcodec: error: -: this is not written to standard output; name a file\n"
     assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
+DEAF = """
+import time
+from pcodec import cli
+
+def deaf(options):
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    except BaseException:
+        pass
+    time.sleep(60)
+    return 0
+
+cli.AGAIN, cli._info = 1, deaf
+raise SystemExit(cli.main(["info", "a.plpc"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_does_not_hear_is_told_again(number):
+    """What a signal raises inside a destructor of a library is printed and forgotten, and the command would go on."""
+    process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    try:
+        assert process.wait(timeout=20) == 128 + number
+    finally:
+        process.kill()
 
 
 @pytest.fixture
