@@ -21,7 +21,7 @@ from pcodec.codecs import DEFAULT
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
-AGAIN = 5  # s until a command that was told to end is told again: what is raised in a callback of a library is lost
+AGAIN = 5  # s until a command that does not end is told again: what is raised in a callback of a library is lost
 AUDIO_IN = "any audio file (WAV, FLAC, OGG, MP3 ...; any rate), or - for standard input"
 AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 

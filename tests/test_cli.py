@@ -74,7 +74,7 @@ raise SystemExit(cli.main(["info", "a.plpc"]))
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_does_not_hear_is_told_again(number):
-    """What a signal raises inside a callback of a library (llvmlite has one) is printed and forgotten, and the command would go on."""
+    """What a signal raises in a callback of a library (llvmlite has one) is lost, and the command would go on."""
     process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
