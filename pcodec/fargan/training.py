@@ -3,7 +3,8 @@
 Task: the network is unrolled over excerpts of speech and hears its own output; two true frames prime its memory
 (FARGAN, Valin et al. 2024, section III). On spectra alone it learns what to say, and writes the median of what could be
 true: too soft where speech is noise, and alike every time. Critics, who learn to tell what it writes from speech, then
-teach it the rest, on longer excerpts; and the pitch is wrong now and then.
+teach it the rest, on longer excerpts; and the pitch is wrong now and then. The mean of several such trainings is better
+than each of them: what they share is speech, and in what they get wrong they differ.
 
 Conventions: losses are those of `pcodec.learning.losses`, over primer and what was written; data are
 `pcodec.fargan.examples`.
@@ -12,7 +13,7 @@ Contents: `stages`, `fit_stages`, `Stage`; `fit`, `evaluate`, `Critics`.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -75,16 +76,22 @@ def fit_stages(
     draw: Callable[[int], Excerpts],
     validation: Excerpts,
     checkpoint: Path,
-    critics: Critics | None = None,
+    critics: Sequence[Critics] = (Critics(),),
+    kept: float = 0.0,
     batch: int = 64,
     frames: int = 15,
     critic_frames: int = 60,
+    seed: int = 1,
     **options,
 ) -> pd.DataFrame:
     """`fit`, stage after stage, in place; `update` counts those that the decoder had before.
 
-    Beside `critics` an update has as much speech as on spectra, in excerpts of `critic_frames`. `options` go to `fit`.
+    Beside critics an update has as much speech as on spectra, in excerpts of `critic_frames`. Each of `critics` is a
+    training of its own, from the same weights; what is left is `kept` of these, and of the rest a mean over the
+    trainings. `training` counts these, from 1; it is 0 on spectra. `options` go to `fit`.
     """
+    if not critics or not 0 <= kept < 1:
+        raise PcodecError(f"cannot train with critics {list(critics)}, kept {kept}")
     before = model.provenance.get("updates", 0)
     if not parts:
         return evaluate(model, validation).assign(update=before)
@@ -93,12 +100,21 @@ def fit_stages(
         sizes = {"batch": batch, "frames": frames}
         if stage.critics:
             sizes = {"batch": max(2, round(batch * frames / critic_frames)), "frames": critic_frames}
-        history = fit(
-            model, draw, validation, stage.updates, learning_rate=stage.learning_rate,
-            critics=(critics or Critics()) if stage.critics else None,
-            checkpoint=checkpoint.with_name(f"{checkpoint.stem}-{number}.pt"), **sizes, **options,
-        )  # fmt: skip
-        histories.append(history.assign(update=history["update"] + before, critics=stage.critics))
+        start = {name: value.clone() for name, value in model.state_dict().items()}
+        mean = {name: kept * value for name, value in start.items()}
+        for training, beside in enumerate(critics if stage.critics else [None]):
+            model.load_state_dict(start)
+            history = fit(
+                model, draw, validation, stage.updates, learning_rate=stage.learning_rate, critics=beside,
+                seed=seed + training, **sizes, **options,
+                checkpoint=checkpoint.with_name(f"{checkpoint.stem}-{number}-{training}.pt"),
+            )  # fmt: skip
+            for name, value in model.state_dict().items():
+                mean[name] += (1 - kept) / len(critics) * value
+            counted = training + 1 if stage.critics else 0
+            histories.append(history.assign(update=history["update"] + before, training=counted))
+        if stage.critics:
+            model.load_state_dict(mean)
         before += stage.updates
     return pd.concat(histories, ignore_index=True)
 

@@ -1,5 +1,6 @@
 """Training on spectra lowers the loss on speech that is not trained on; an update depends on its number alone."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -90,20 +91,46 @@ def test_stages_follow_each_other(data, tmp_path):
     model = Fargan(SIZES["tiny"], seed=1)
     parts = [training.Stage(False, 2, 1e-3), training.Stage(True, 2, 1e-3)]
     options = {"batch": 8, "frames": 3, "critic_frames": 6, "redraw": 10, "evaluations": 1}
-    critics = training.Critics((128,), ahead=2)
+    critics = [training.Critics((128,), ahead=2), training.Critics((64,), ahead=2)]
     path = tmp_path / "c.pt"
-    history = training.fit_stages(model, parts, lambda n: draws[n % 2], unseen, path, critics, **options)
+    options |= {"critics": critics, "kept": 0.2}
+    history = training.fit_stages(model, parts, lambda n: draws[n % 2], unseen, path, **options)
     assert list(history["update"].unique()) == [0, 2, 4]
-    assert {file.name for file in tmp_path.iterdir()} == {"c-0.pt", "c-1-ahead.pt", "c-1.pt"}
-    at_two = history[history["update"] == 2].groupby("critics").loss.mean()
-    assert at_two[True] == pytest.approx(at_two[False], rel=1e-5)
+    beside = {"c-1-0-ahead.pt", "c-1-0.pt", "c-1-1-ahead.pt", "c-1-1.pt"}
+    assert {file.name for file in tmp_path.iterdir()} == {"c-0-0.pt", *beside}
+    at_two = history[history["update"] == 2].groupby("training").loss.mean()
+    assert at_two[1] == at_two[2] == pytest.approx(at_two[0], rel=1e-5)
+    at_four = history[history["update"] == 4].groupby("training").loss.mean()
+    assert at_four[1] != at_four[2]
     again = Fargan(SIZES["tiny"], seed=1)  # nothing is trained again, and the same weights are left
-    training.fit_stages(again, parts, lambda n: draws[n % 2], unseen, path, critics, **options)
+    training.fit_stages(again, parts, lambda n: draws[n % 2], unseen, path, **options)
     assert all(map(torch.equal, again.state_dict().values(), model.state_dict().values()))
     model.provenance["updates"] = 4
     none = training.fit_stages(model, [], lambda n: draws[n % 2], unseen, path, **options)
     assert list(none["update"].unique()) == [4]
-    assert none.loss.mean() == pytest.approx(history[history["update"] == 4].loss.mean(), rel=1e-6)
+    assert none.loss.mean() == pytest.approx(training.evaluate(model, unseen).loss.mean(), rel=1e-6)
+
+
+def test_the_mean_over_trainings(data, tmp_path):
+    """0.2 of the weights before, 0.4 of either training's."""
+    draws, unseen = data
+    options = {"batch": 8, "frames": 3, "critic_frames": 6, "evaluations": 1, "critics": []}
+    critics = [training.Critics((128,), ahead=1), training.Critics((64,), ahead=1)]
+    begin, mean, found = Fargan(SIZES["tiny"], seed=1), Fargan(SIZES["tiny"], seed=1), []
+    stage = [training.Stage(True, 2, 1e-3)]
+    fit = functools.partial(training.fit_stages, parts=stage, draw=lambda n: draws[n % 2], validation=unseen)
+    for number, each in enumerate(critics):
+        found.append(Fargan(SIZES["tiny"], seed=1))
+        path = tmp_path / f"{number}.pt"
+        fit(found[-1], checkpoint=path, seed=1 + number, **options | {"critics": [each]})
+    fit(mean, checkpoint=tmp_path / "c.pt", seed=1, kept=0.2, **options | {"critics": critics})
+    for own, before, one, other in zip(*(model.parameters() for model in (mean, begin, *found)), strict=True):
+        torch.testing.assert_close(own, 0.2 * before + 0.4 * one + 0.4 * other)
+    assert (found[0].step.out.weight - found[1].step.out.weight).abs().max() > 1e-4
+    with pytest.raises(PcodecError, match="kept 1"):
+        fit(mean, checkpoint=tmp_path / "c.pt", kept=1, **options | {"critics": critics})
+    with pytest.raises(PcodecError, match=r"critics \[\]"):
+        fit(mean, checkpoint=tmp_path / "c.pt", **options)
 
 
 @pytest.mark.parametrize("options", [{"batch": 0}, {"frames": 0}, {"redraw": 0}])
