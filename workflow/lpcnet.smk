@@ -1,10 +1,9 @@
-# LPCNet: its decoders are trained, compared, listened to and adapted to single speakers.
+# LPCNet: its decoders are trained, listened to and adapted to single speakers.
 
 LPCNET = {decoder.name: decoder for decoder in grid.decoders(VALUES["grid"])}
 LPCNET_SPOKEN = [
     decoder.name for decoder in grid.decoders(VALUES["grid"] | {"capacity": [], "study": 0}) if decoder.role != "general"
 ]  # those that decode speech
-LPCNET_STUDY = ["validation_loss_study"] if VALUES["grid"]["study"] else []
 TRAINED += table(*(f"training-{name}" for name in LPCNET))
 
 
@@ -58,17 +57,6 @@ if not PUBLISHED:
     OUTPUTS += rules.personalization.output
 
 
-rule validation_loss:
-    input: source("07_validation_loss"), TRAINED, table(*(f"groups-C{C}" for C in GROUPS))
-    output:
-        table("validation_loss", "validation_loss_table", "validation_loss_mismatch", "capacity", *LPCNET_STUDY),
-        figure("validation_loss", "validation_loss_gain", "validation_loss_mismatch", "capacity", *LPCNET_STUDY),
-        notebook=f"{R}/07_validation_loss.ipynb",
-    params: values=values("07_validation_loss")
-    log: f"{LOGS}/07_validation_loss.log"
-    shell: run("07_validation_loss")
-
-
 rule synthesis:
     input:
         source("08_synthesis"), table("corpus", *(f"groups-C{C}" for C in GROUPS)), f"{M}/codebooks.npz",
@@ -85,4 +73,4 @@ rule synthesis:
 DECODED += table("decoded")
 
 
-OUTPUTS += [rules.validation_loss.output, rules.synthesis.output]
+OUTPUTS += rules.synthesis.output

@@ -9,12 +9,11 @@ than each of them: what they share is speech, and in what they get wrong they di
 Conventions: losses are those of `pcodec.learning.losses`, over primer and what was written; data are
 `pcodec.fargan.examples`.
 
-Contents: `stages`, `fit_stages`, `Stage`; `fit`, `evaluate`, `Critics`.
+Contents: `stages`, `fit_stages`, `Stage`; `fit`, `evaluate`.
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +25,8 @@ from pcodec.compute.backend import torch
 from pcodec.fargan.examples import Excerpts
 from pcodec.fargan.model import Fargan
 from pcodec.features.cepstrum import FRAME
-from pcodec.learning import discriminators, loop, losses, optimizers
+from pcodec.learning import loop, losses, optimizers
+from pcodec.learning.adversarial import Ahead, Critics
 from pcodec.learning.checkpoint import digest
 
 PRIMER = 2  # true frames at the beginning of an excerpt
@@ -35,17 +35,6 @@ JITTER = 0.01  # noise on what is fed back
 STRETCH = 60  # frames on which a loss is measured
 ADAM = functools.partial(torch.optim.AdamW, betas=(0.8, 0.95))  # what gates and gains need is soon another
 WEIGHT_DECAY = 0.05  # of matrices
-
-
-@dataclass(frozen=True)
-class Critics:
-    """Critics beside a decoder, one for each window; all look at each update."""
-
-    windows: tuple[int, ...] = discriminators.WINDOWS
-    learning_rate: float = 1e-3
-    ahead: int = 120  # updates in which they alone learn, before the decoder does
-    adversarial: float = 0.5  # sizes of their losses' gradients, in those of the spectral loss
-    matching: float = 0.5
 
 
 class Stage(NamedTuple):
@@ -173,7 +162,7 @@ def fit(
     task = _Training(learner, critics, draw, validation, batch, frames, redraw, seed)
     if critics and critics.ahead:
         ahead = checkpoint and checkpoint.with_name(f"{checkpoint.stem}-ahead.pt")
-        loop.fit(_Ahead(task), critics.ahead, evaluations=1, seed=seed, checkpoint=ahead, name="critics")
+        loop.fit(Ahead(task), critics.ahead, evaluations=1, seed=seed, checkpoint=ahead, name="critics")
     return loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint).evaluations
 
 
@@ -185,17 +174,13 @@ class _Training(loop.Task):
         self.batch, self.frames, self.redraw, self.seed = batch, frames + PRIMER, redraw, seed
         self.critics, self.number = critics, None
         if critics:
-            self.judges = discriminators.Critics(critics.windows, seed)
-            adam = torch.optim.AdamW(self.judges.parameters(), betas=(0.8, 0.99), weight_decay=0.0)
-            self.learners["critics"] = loop.Learner(
-                self.judges, [adam], optimizers.Annealed(critics.learning_rate, 0.0, 0.0)
-            )
+            self.learners["critics"] = critics.learner(seed)
 
     def identity(self) -> str:
         settings = (self.model.config, self.critics, self.batch, self.frames, self.redraw, self.seed)
         return digest(settings, self.validation.signal, self.validation.features)
 
-    def written(self, update):
+    def excerpts(self, update):
         """(What the model writes, what is true), with the primer."""
         if update // self.redraw != self.number:
             self.number = update // self.redraw
@@ -205,34 +190,19 @@ class _Training(loop.Task):
         features, true = self.data.batch(rng.choice(self.starts, self.batch), self.frames, self.critics and rng)
         return self.model(features, true[:, : PRIMER * FRAME], JITTER), true
 
+    def written(self, update):
+        """The same without the primer, which critics need not judge."""
+        return (signals[:, PRIMER * FRAME :] for signals in self.excerpts(update))
+
     def losses(self, update):
-        found, true = self.written(update)
+        found, true = self.excerpts(update)
         loss = loss_of(found, true).mean()
         if self.critics:
             own, other = found[:, PRIMER * FRAME :], true[:, PRIMER * FRAME :]
-            yield "critics", self.judges.loss(own.detach(), other)
-            deceiving, matching = self.judges.decoder_losses(own, other)
-            shares = [(deceiving, self.critics.adversarial), (matching, self.critics.matching)]
-            loss = losses.balanced(found, loss, shares)
+            judges = self.learners["critics"].network
+            yield "critics", judges.loss(own.detach(), other)
+            loss = self.critics.loss(judges, loss, found, own, other)
         yield "model", loss
 
     def evaluate(self):
         return evaluate(self.model, self.validation)
-
-
-class _Ahead(loop.Task):
-    """The critics of a training, who look at its decoder before that learns."""
-
-    def __init__(self, training):
-        self.training, self.learners = training, {"critics": training.learners["critics"]}
-
-    def identity(self) -> str:
-        return digest(self.training.identity(), *self.training.model.state_dict().values())
-
-    def losses(self, update):
-        with torch.no_grad():
-            found, true = self.training.written(update)
-        yield "critics", self.training.judges.loss(found[:, PRIMER * FRAME :], true[:, PRIMER * FRAME :])
-
-    def evaluate(self):
-        return pd.DataFrame()

@@ -3,12 +3,18 @@
 Conventions: signals (B, samples); losses (B,), one of each signal, so that unseen speech can be compared utterance by
 utterance.
 
-Contents: `root_spectral`, `continuity`, `balanced`, `WINDOWS`.
+Contents: `root_spectral`, `log_mel`, `continuity`, `balanced`, `WINDOWS`, `MELS`.
 """
+
+import functools
+
+import numpy as np
 
 from pcodec.compute.backend import torch
 
 WINDOWS = (2560, 1280, 640, 320, 160, 80)  # samples; a quarter from one to the next
+MELS = {2048: 160, 1024: 80, 512: 40, 256: 20, 128: 10}  # window in samples: bands, about as wide as a bin at least
+FLOOR = 1e-3  # of a band's magnitude, of a full-scale tone's 512 in a window of 2048 samples
 
 
 def magnitudes(signals, window: int):
@@ -26,6 +32,32 @@ def root_spectral(found, true):
     for window in WINDOWS:
         y, x = magnitudes(found, window).sqrt(), magnitudes(true, window).sqrt()
         parts.append((y - x).abs().sum(dim=(1, 2)) / x.sum(dim=(1, 2)))
+    return torch.stack(parts).mean(dim=0)
+
+
+@functools.cache
+def mel_bands(window: int, bands: int, rate: int = 16000):
+    """Triangles (bins, bands) that are evenly spaced in mels, from 0 to half the rate, and overlap by half.
+
+    mel(f) = 2595 log10(1 + f / 700) (O'Shaughnessy 1987). A band's weights add up to one.
+    """
+    edges = 700.0 * (10.0 ** (np.linspace(0.0, 2595.0 * np.log10(1.0 + rate / 1400.0), bands + 2) / 2595.0) - 1.0)
+    bins = np.arange(window // 2 + 1)[:, None] * rate / window
+    low, peak, high = edges[:-2], edges[1:-1], edges[2:]
+    weights = np.clip(np.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)), 0.0, None)
+    return torch.from_numpy((weights / weights.sum(axis=0)).astype(np.float32))
+
+
+def log_mel(found, true, windows=tuple(MELS)):
+    """| log mel |Y| - log mel |X| |, mean over bands, frames and resolutions (DAC, Kumar et al. 2023, section 3.4).
+
+    Nepers; where both are under `FLOOR` there is no difference.
+    """
+    parts = []
+    for window in windows:
+        bands = mel_bands(window, MELS[window]).to(found.device)
+        y, x = (torch.log(magnitudes(signals, window).transpose(1, 2) @ bands + FLOOR) for signals in (found, true))
+        parts.append((y - x).abs().mean(dim=(1, 2)))
     return torch.stack(parts).mean(dim=0)
 
 

@@ -10,11 +10,11 @@ While training, gradients pass as if nothing had been quantized (straight-throug
 Contents: `Residual`, `Quantized`, `Averaged`, `Factorized`, `KINDS`, `usage`.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.cluster.vq
 
 from pcodec import PcodecError
 from pcodec.compute.backend import torch
@@ -40,9 +40,13 @@ class Averaged(nn.Module):
         """Place the words by k-means on vectors (N, D), at least as many as there are words."""
         if len(vectors) < len(self.words):
             raise PcodecError(f"{len(vectors)} vectors are too few to start {len(self.words)} words")
-        found, which = scipy.cluster.vq.kmeans2(
-            vectors.numpy().astype(np.float64), len(self.words), PASSES, minit="++", missing="warn", seed=seed
-        )
+        from sklearn.cluster import KMeans
+
+        clusters = KMeans(len(self.words), n_init=1, max_iter=PASSES, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of fewer different vectors than words: the rest start anew
+            which = clusters.fit_predict(vectors.numpy().astype(np.float64))
+        found = clusters.cluster_centers_
         share = np.bincount(which, minlength=len(self.words)) / len(which)
         self.uses.copy_(torch.from_numpy(share * len(self.words)))
         self.words.copy_(torch.from_numpy(found))
@@ -118,7 +122,7 @@ class Factorized(nn.Module):
         words = self.words[codes]
         loss = COMMITMENT * (below - words.detach()).square() + (below.detach() - words).square()
         own = self.down(vectors.detach())
-        return self.up(own + (words - own).detach()), codes, loss.mean(dim=1)
+        return self.up(words.detach() + (own - own.detach())), codes, loss.mean(dim=1)
 
     def follow(self, vectors, codes) -> None:
         """Words move by their gradient."""

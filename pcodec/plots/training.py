@@ -75,8 +75,8 @@ def _curve_marks(system):
     return {"color": style.system_colour(system), "marker": marker, "linestyle": line}
 
 
-def gains(table: pd.DataFrame):
-    """Every comparison with its interval, a panel per size. Table: units, C, comparison, difference, low, high (nats).
+def gains(table: pd.DataFrame, unit: str = "nats per sample"):
+    """Every comparison with its interval, a panel per size. Table: units, C, comparison, difference, low, high.
 
     Numbers of groups are colours; what does not depend on them is drawn once.
     """
@@ -94,11 +94,11 @@ def gains(table: pd.DataFrame):
                 place += 0.3 * (numbers.index(row.C) - (len(numbers) - 1) / 2)
             style.interval(ax, place, row.difference, row, horizontal=True, color=style.system_colour(system))
         ax.axvline(0, color=style.GREY, linestyle=":")
-        ax.set_title(f"{units} units")
+        ax.set_title(units if isinstance(units, str) else f"{units} units")
     axes[0].set(yticks=range(len(names)), yticklabels=names)
     axes[0].invert_yaxis()
     axes[0].locator_params(axis="x", nbins=5)
-    axes[0].figure.supxlabel("difference of losses (nats per sample), 95 % interval")
+    axes[0].figure.supxlabel(f"difference of losses ({unit}), 95 % interval")
     systems = [f"personalized, C = {C}" for C in numbers]
     systems += ["control"] if BEFORE in names else []
     handles = [Line2D([], [], color=style.system_colour(name), marker="o", linestyle="") for name in systems]

@@ -1,0 +1,190 @@
+"""Trains the codec that is learned end to end: without a quantizer, with one, beside critics.
+
+Task: encoder and decoder learn to pass speech through few numbers; then the quantizer's words are placed on what the
+encoder makes, and all three go on together, with as many stages as an excerpt happens to get (quantizer dropout,
+SoundStream, Zeghidour et al. 2021, section III-D): one model serves all rates. Spectral losses see no noise as it is;
+critics do.
+
+Conventions: excerpts (B, 320 T) of single utterances, with random level and polarity. The loss of what is written is
+taken `DELAY` samples late.
+
+Contents: `fit`, `evaluate`, `Speech`.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pcodec import PcodecError
+from pcodec.compute.backend import torch
+from pcodec.learning import loop, losses, optimizers
+from pcodec.learning.adversarial import Ahead, Critics
+from pcodec.learning.checkpoint import digest
+from pcodec.soundstream.config import DELAY, FRAME
+from pcodec.soundstream.model import SoundStream
+
+LEVELS = -14.0, 8.0  # dB, lowest and highest
+COMMITMENT = 1.0  # weight of the quantizer's loss
+SCALES = 3  # resolutions of the mel loss that an update draws
+LATENTS = 200  # s of speech, at least, on which words are placed
+ADAM = functools.partial(torch.optim.AdamW, betas=(0.8, 0.95))
+WEIGHT_DECAY = 0.05  # of matrices
+STRETCH = 100  # frames of an utterance on which its loss is measured
+
+
+@dataclass
+class Speech:
+    """Utterances end to end."""
+
+    signal: torch.Tensor  # (samples,) float32 in [-1, 1]
+    lengths: np.ndarray  # (N,) samples of each
+    utterances: pd.DataFrame  # (N rows) utterance, speaker
+
+    @classmethod
+    def of(cls, signals) -> "Speech":
+        """From (utterance, speaker, samples in [-1, 1])."""
+        rows = list(signals)
+        if not rows:
+            raise PcodecError("no speech to train on")
+        signal = torch.from_numpy(np.concatenate([np.asarray(samples, np.float32) for *_, samples in rows]))
+        names = pd.DataFrame([(utterance, speaker) for utterance, speaker, _ in rows], columns=["utterance", "speaker"])
+        return cls(signal, np.array([len(samples) for *_, samples in rows]), names)
+
+    def draw(self, batch: int, frames: int, rng: np.random.Generator):
+        """Excerpts (batch, 320 frames), every possible one as likely, with random levels and polarities."""
+        room = np.maximum(0, self.lengths - FRAME * frames + 1)
+        if not room.any():
+            raise PcodecError(f"no utterance is {FRAME * frames} samples long")
+        ends, begins = np.cumsum(room), np.cumsum(self.lengths) - self.lengths
+        at = rng.integers(ends[-1], size=batch)
+        which = np.searchsorted(ends, at, side="right")
+        starts = torch.from_numpy(begins[which] + at - (ends - room)[which])
+        gains = rng.choice([-1.0, 1.0], batch) * 10 ** (rng.uniform(*LEVELS, batch) / 20)
+        signals = self.signal[starts[:, None] + torch.arange(FRAME * frames)]
+        return (signals * torch.from_numpy(gains.astype(np.float32))[:, None]).clamp(-1, 1)
+
+    def stretches(self, frames: int):
+        """The middle of each utterance (N, 320 frames); shorter ones end with silence."""
+        cut = []
+        for part in torch.split(self.signal, self.lengths.tolist()):
+            first = max(0, (len(part) - FRAME * frames) // 2)
+            part = part[first : first + FRAME * frames]
+            cut.append(torch.nn.functional.pad(part, (0, FRAME * frames - len(part))))
+        return torch.stack(cut)
+
+
+def loss_of(found, true, windows=tuple(losses.MELS)):
+    """Losses (B,) of signals `found` where `true` was said: spectra, and their logarithms."""
+    return losses.log_mel(found, true, windows) + losses.root_spectral(found, true)
+
+
+def evaluate(model: SoundStream, data: Speech, stages: int | None = None, batch: int = 16) -> pd.DataFrame:
+    """Loss of `model` at so many stages (0: not quantized) on each utterance: table (utterance, speaker, loss)."""
+    model.eval()
+    found = []
+    with torch.no_grad():
+        for signals in data.stretches(STRETCH).split(batch):
+            latents = model.encoder(signals)
+            if stages != 0:
+                latents = model.quantizer.decode(model.quantizer.encode(latents, stages))
+            written = model.write(latents, seed=1)
+            found.append(loss_of(written[:, DELAY:], signals[:, :-DELAY]))
+    model.train()
+    return data.utterances.assign(loss=torch.cat(found).numpy())
+
+
+def fit(
+    model: SoundStream,
+    data: Speech,
+    validation: Speech,
+    updates: int = 0,
+    seconds: float = 0.0,
+    unquantized: int = 0,
+    batch: int = 16,
+    frames: int = 64,
+    rates: tuple[int, ...] = (),
+    learning_rate: float = 2e-3,
+    anneal: float = 0.5,
+    average: float = 0.0,
+    critics: Critics | None = None,
+    judged: int = 4,
+    evaluations: int = 5,
+    seed: int = 1,
+    checkpoint: Path | None = None,
+) -> pd.DataFrame:
+    """Train `model` in place; return validation losses: `evaluate`'s table at `judged` stages, with update and
+    training_loss.
+
+    In the first `unquantized` updates latents are passed on as they are; then words are placed. An excerpt uses one of
+    `rates`, numbers of stages, by default 1 to all. `critics` learn ahead of the model, then beside it. The rest as in
+    `loop.fit`.
+    """
+    if batch < 2 or FRAME * frames <= 2 * DELAY or not {*rates} <= {*range(1, model.config.stages + 1)}:
+        raise PcodecError(f"cannot train with batch {batch}, frames {frames}, rates {list(rates)}")
+    learner = loop.Learner(
+        model, optimizers.build(model, "muon", ADAM, WEIGHT_DECAY), optimizers.Annealed(learning_rate, 0.0, anneal)
+    )
+    rates = rates or tuple(range(1, model.config.stages + 1))
+    task = _Training(learner, critics, data, validation, unquantized, batch, frames, rates, judged, seed)
+    if critics and critics.ahead:
+        ahead = checkpoint and checkpoint.with_name(f"{checkpoint.stem}-ahead.pt")
+        loop.fit(Ahead(task), critics.ahead, evaluations=1, seed=seed, checkpoint=ahead, name="critics")
+    return loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint).evaluations
+
+
+class _Training(loop.Task):
+    """The codec, and its critics, as the training loop sees them."""
+
+    def __init__(self, learner, critics, data, validation, unquantized, batch, frames, rates, judged, seed):
+        self.learners, self.model, self.data, self.validation = {"model": learner}, learner.network, data, validation
+        self.unquantized, self.batch, self.frames, self.rates = unquantized, batch, frames, np.array(rates)
+        self.critics, self.judged, self.seed = critics, judged, seed
+        if critics:
+            self.learners["critics"] = critics.learner(seed)
+
+    def identity(self) -> str:
+        settings = (self.model.config, self.critics, self.unquantized, self.batch, self.frames, self.rates.tolist())
+        return digest((*settings, self.judged, self.seed), self.validation.signal)
+
+    def start(self):
+        """Place the words on what the encoder makes of training speech."""
+        rng = np.random.default_rng(self.seed)
+        count = 1 + int(LATENTS * 50 / (self.batch * self.frames))
+        with torch.no_grad():
+            latents = torch.cat(
+                [self.model.encoder(self.data.draw(self.batch, self.frames, rng)) for _ in range(count)]
+            )
+        self.model.quantizer.start(latents, self.seed)
+
+    def pass_on(self, update):
+        """(What the codec writes, what is true as late, loss of the quantizer)."""
+        if update == self.unquantized and self.unquantized:
+            self.start()
+        rng = np.random.default_rng([self.seed, update])
+        signals = self.data.draw(self.batch, self.frames, rng)
+        latents, loss = self.model.encoder(signals), torch.zeros(())
+        if update >= self.unquantized:
+            latents, _, loss = self.model.quantizer(latents, torch.from_numpy(rng.choice(self.rates, self.batch)))
+        return self.model.write(latents), signals, loss
+
+    def written(self, update):
+        """(Found, true), which critics judge."""
+        found, true, _ = self.pass_on(update)
+        return found[:, DELAY:], true[:, :-DELAY]
+
+    def losses(self, update):
+        written, signals, quantizer = self.pass_on(update)
+        found, true = written[:, DELAY:], signals[:, :-DELAY]
+        windows = [list(losses.MELS)[number] for number in torch.randperm(len(losses.MELS))[:SCALES].tolist()]
+        own = loss_of(found, true, windows).mean()
+        if self.critics:
+            judges = self.learners["critics"].network
+            yield "critics", judges.loss(found.detach(), true)
+            own = self.critics.loss(judges, own, written, found, true)
+        yield "model", own + COMMITMENT * quantizer
+
+    def evaluate(self):
+        return evaluate(self.model, self.validation, self.judged)
