@@ -2,7 +2,7 @@
 
 Task: what a file of weights says of its network, for those who use it without PyTorch.
 
-Contents: `SoundStreamConfig`, `SIZES`, `FRAME`, `HOP`, `WINDOW`.
+Contents: `SoundStreamConfig`, `SIZES`, `FRAME`, `HOP`, `WINDOW`, `DELAY`.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,11 @@ WINDOW = 640  # samples of a spectrum
 DELAY = WINDOW - HOP  # samples that come out later than they went in, beside the frame itself: 50 ms in all
 KERNEL = 7  # frames that a convolution sees, itself and those before
 EXPANSION = 3  # inner width of a block, in its own
+BINS = WINDOW // 2 + 1
+OVERLAP = 1.5  # sum of the squares of Hann windows that are a quarter apart
+FLOOR = 1e-3  # of magnitudes, before their logarithm
+CENTRE, SPREAD = -3.0, 3.0  # of log magnitudes of speech, roughly: what is given to the encoder is about 0 +- 1
+LOUDEST = 8.0  # logarithm of the largest magnitude that is written
 CONTEXT = 3  # latent vectors that the decoder sees at a time, the newest and those before
 
 

@@ -8,10 +8,9 @@ Contents: `spectra`, `signal`, `CausalConv`, `Block`.
 """
 
 from pcodec.compute.backend import torch
-from pcodec.soundstream.config import EXPANSION, HOP, KERNEL, WINDOW
+from pcodec.soundstream.config import EXPANSION, HOP, KERNEL, OVERLAP, WINDOW
 
 nn = torch.nn
-OVERLAP = 1.5  # sum of the squares of Hann windows that are a quarter apart
 SCALE = 1e-3  # of what a block adds, at the beginning of training (Liu et al. 2022 have 1e-6 for deeper networks)
 
 
@@ -56,4 +55,4 @@ class Block(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), SCALE))
 
     def forward(self, x):
-        return x + self.scale * self.narrow(nn.functional.gelu(self.wide(self.norm(self.conv(x)))))
+        return x + self.scale * self.narrow(nn.functional.gelu(self.wide(self.norm(self.conv(x))), approximate="tanh"))

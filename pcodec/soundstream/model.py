@@ -12,14 +12,10 @@ Contents: `SoundStream`, `Encoder`, `Decoder`.
 
 from pcodec.compute.backend import torch
 from pcodec.learning import network, vq
-from pcodec.soundstream.config import CONTEXT, FRAME, HOP, WINDOW, SoundStreamConfig
+from pcodec.soundstream.config import BINS, CENTRE, CONTEXT, FLOOR, FRAME, HOP, LOUDEST, SPREAD, SoundStreamConfig
 from pcodec.soundstream.layers import Block, signal, spectra
 
 nn = torch.nn
-BINS = WINDOW // 2 + 1
-FLOOR = 1e-3  # of magnitudes, before their logarithm
-CENTRE, SPREAD = -3.0, 3.0  # of log magnitudes of speech, roughly: what is given to the encoder is about 0 +- 1
-LOUDEST = 8.0  # logarithm of the largest magnitude that is written
 
 
 class Encoder(nn.Module):
