@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--decoder", help="which of the folder's decoders: fargan-large, lpcnet-384 ...")
         each.add_argument("--units", type=int, help="of GRU_A: --units 384 is --decoder lpcnet-384")
         each.add_argument("--groups", type=int, help="number of groups C, which of the folder's decoders")
+        each.add_argument(
+            "--kbps", type=float, help="rate of a decoder that has several, soundstream-SIZE; default 1.6"
+        )
     for each in (encode, roundtrip):
         each.add_argument(
             "--group", type=_group, help="0, 1 ..., or unknown for the general decoder; default: estimated"
@@ -230,17 +233,17 @@ def _folder(action, options, **values) -> int:
     if options.output == "-" or options.jobs < 1 or options.raw:
         raise PcodecError("a folder goes to a folder, with 1 job or more, and without --raw")
     given = options.codec or (DEFAULT if action == "encode" else None)
-    make = functools.partial(_loaded, given, options.decoder, options.groups, options.units)
+    make = functools.partial(_loaded, given, options.decoder, options.groups, options.units, options.kbps)
     done = folders.run(action, Path(options.input), Path(options.output), make, options.jobs, **values)
     for line in folders.told(done):
         print(line)
     return int(any(each.state == "failed" for each in done))
 
 
-def _loaded(name, decoder, groups, units):
+def _loaded(name, decoder, groups, units, kbps):
     from pcodec.codecs.parametric import Codec
 
-    return Codec.load(name, decoder, groups, units) if name else None
+    return Codec.load(name, decoder, groups, units, kbps) if name else None
 
 
 def _roundtrip(options) -> int:
@@ -253,7 +256,7 @@ def _roundtrip(options) -> int:
 
 
 def _codec(options, default=None):
-    return _loaded(options.codec or default, options.decoder, options.groups, options.units)
+    return _loaded(options.codec or default, options.decoder, options.groups, options.units, options.kbps)
 
 
 def _group(text: str) -> int:

@@ -3,25 +3,26 @@
 Task: what the receiver must know besides the packets: whose codebooks, which speaker group's decoder, how many samples
 (Jang et al. 2024, section 2: the encoder sends the group's index).
 
-Conventions: a packet is eight bytes for 40 ms. A .plpc file is big-endian:
+Conventions: a packet is eight bytes for 40 ms, or what the codec's `Form` says. A .plpc file is big-endian:
 
 | bytes | what |
 | --- | --- |
 | 4 | "PLPC" |
-| 1 | version, 1; 2 is the form for live pipes, `pcodec.bitstream.live` |
+| 1 | version, 1; 2 is the form for live pipes, `pcodec.bitstream.live`; 3 has two bytes more |
 | 1 | number of groups, 1 to 15; 1 means one decoder for everybody |
 | 1 | index of the first group, from 0; 15: not known, the decoder for everybody |
 | 1 | update interval in packets; 0: the group never changes |
 | 4 | number of samples at 16 kHz |
-| 8 | identity of the codebooks |
-| 4 | CRC-32 of the 20 bytes before |
+| 8 | identity of the codebooks, or of a codec that is learned end to end |
+| 2 | version 3 alone: family (1: soundstream), and bytes of a packet |
+| 4 | CRC-32 of the bytes before |
 | 8 each | packets; when there is an update interval, a group byte goes before every interval-th packet but the first |
 
 A group byte is the index in the upper four bits and its complement in the lower four, so that no single flipped bit
 picks another group. Its cost is 8 bits per interval: 8 b/s, half a percent, at 25 packets (1 s). The header's 192 bits
 are sent once. Notebook 03_bitstream.
 
-Contents: `Stream`, `Kind`.
+Contents: `Stream`, `Kind`, `Form`, `PARAMETRIC`, `SOUNDSTREAM`.
 """
 
 import io
@@ -37,13 +38,14 @@ import numpy as np
 from pcodec import PcodecError, features, paths
 from pcodec.bitstream import live, quantizer
 from pcodec.bitstream.codebooks import Codebooks
-from pcodec.bitstream.packets import PACKET_BYTES, pack, packets_of, unpack
-from pcodec.features.analysis import PACKET_SAMPLES
+from pcodec.bitstream.packets import PACKET_BYTES, pack, unpack
+from pcodec.features.analysis import OFFSET, PACKET_SAMPLES
 from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
 
-MAGIC, VERSION = b"PLPC", 1
+MAGIC, VERSION, LEARNED = b"PLPC", 1, 3
 HEADER = struct.Struct(">4sBBBBI8s")
+MORE = struct.Struct(">BB")  # of version 3
 CHECKSUM = struct.Struct(">I")
 HEADER_BYTES = HEADER.size + CHECKSUM.size
 MOST_GROUPS = 15
@@ -51,11 +53,30 @@ MOST_SAMPLES = 2**32 - 1  # 74 hours
 MOST_INTERVAL = 255  # packets
 
 
+class Form(NamedTuple):
+    """The packets of a family of codecs."""
+
+    family: str
+    samples: int  # that a packet stands for
+    bytes: int
+    late: int  # samples by which what comes out of the decoder is behind what went in: the last ones take packets, too
+
+    def packets(self, samples: int) -> int:
+        """Packets of a signal: enough that every sample comes out."""
+        return -(-(samples + self.late) // self.samples)
+
+
+PARAMETRIC = Form("parametric", PACKET_SAMPLES, PACKET_BYTES, OFFSET)  # for any decoder of LPCNet's features
+SOUNDSTREAM = Form("soundstream", 320, 8, 480)  # with all its stages
+CODES = {1: SOUNDSTREAM}  # in headers
+
+
 class Kind(NamedTuple):
-    """What a decoder must fit; a `Stream` has the same two."""
+    """What a decoder must fit; a `Stream` has the same three."""
 
     codebooks: str  # identity, 16 hexadecimal digits
     groups: int  # C
+    form: Form = PARAMETRIC
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +90,7 @@ class Stream:
     group: tuple[int, ...] = (0,)  # index of the first group, then of every update; UNKNOWN: the decoder for everybody
     interval: int = 0  # packets from update to update; 0: the group never changes
     live: bool = False  # read from a live stream, which is some bytes longer
+    form: Form = PARAMETRIC
 
     def __post_init__(self):
         if not 0 <= self.samples <= MOST_SAMPLES:
@@ -77,9 +99,10 @@ class Stream:
             raise PcodecError(f"codebooks have an identity of 16 hexadecimal digits, got {self.codebooks!r}")
         if self.packets.dtype != np.uint8:
             raise PcodecError(f"packets are bytes, got {self.packets.dtype}")
-        if self.packets.shape != (packets_of(self.samples), PACKET_BYTES):
+        wanted = self.form.packets(self.samples)
+        if self.packets.shape != (wanted, self.form.bytes):
             raise PcodecError(
-                f"{self.samples} samples are {packets_of(self.samples)} packets, got {self.packets.shape}"
+                f"{self.samples} samples are {wanted} packets of {self.form.bytes} bytes, got {self.packets.shape}"
             )
         if not 1 <= self.groups <= MOST_GROUPS:
             raise PcodecError(f"a stream knows 1 to {MOST_GROUPS} groups, got {self.groups}")
@@ -128,20 +151,21 @@ class Stream:
 
     @property
     def sent(self) -> float:
-        """Duration of the packets, in s: the signal's, up to 40 ms more."""
-        return len(self.packets) * PACKET_SAMPLES / audio.RATE
+        """Duration of the packets, in s: the signal's, up to a packet and the decoder's delay more."""
+        return len(self.packets) * self.form.samples / audio.RATE
 
     @property
     def frame_bits(self) -> tuple[int, int]:
         """Bits beside the packets, in the file that this was read from or will be: of header and end; of updates."""
-        return 8 * (HEADER_BYTES + self.live * live.MORE_BYTES), 8 * (len(self.group) - 1)
+        more = live.MORE_BYTES if self.live else MORE.size if self.form != PARAMETRIC else 0
+        return 8 * (HEADER_BYTES + more), 8 * (len(self.group) - 1)
 
     def info(self) -> dict[str, str]:
         """What `pcodec info` prints: names and texts. Rates are bits per second of the time that the packets last."""
         header, updates = self.frame_bits
         total = header + updates + 8 * self.packets.size
         share = 100 * (header + updates) / total
-        step = self.interval * PACKET_SAMPLES / audio.RATE
+        step = self.interval * self.form.samples / audio.RATE
         changes = [
             f"{'unknown' if index == UNKNOWN else index} from {update * step:.2f} s"
             for update, index in enumerate(self.group)
@@ -149,8 +173,9 @@ class Stream:
         ]
         return {
             "duration": f"{self.seconds:.3f} s, {self.samples} samples at {audio.RATE} Hz",
-            "packets": f"{len(self.packets)} of {8 * PACKET_BYTES} bits for 40 ms",
-            "codebooks": self.codebooks,
+            "family": self.form.family,
+            "packets": f"{len(self.packets)} of {8 * self.form.bytes} bits for {self.form.samples / 16:g} ms",
+            "codebooks" if self.form == PARAMETRIC else "network": self.codebooks,
             "group": f"{', '.join(changes)}; of {self.groups}",
             "rate": f"{self.payload_rate:.0f} b/s in packets, {updates / self.sent:.1f} b/s in group updates",
             "overhead": f"{header} bits of header, {updates} bits of group updates, {share:.2f} %",
@@ -161,7 +186,8 @@ class Stream:
         """What `pcodec info --json` prints: s, samples, b/s, bytes."""
         header, updates = self.frame_bits
         return {
-            "seconds": self.seconds, "samples": self.samples, "rate_hz": audio.RATE, "packets": len(self.packets),
+            "family": self.form.family, "seconds": self.seconds, "samples": self.samples, "rate_hz": audio.RATE,
+            "packets": len(self.packets),
             "codebooks": self.codebooks, "groups": self.groups, "update_interval_packets": self.interval,
             "group": [None if index == UNKNOWN else index for index in self.group],
             "packets_bps": self.payload_rate, "updates_bps": updates / self.sent,
@@ -170,9 +196,14 @@ class Stream:
 
     def to_bytes(self) -> bytes:
         """The .plpc file."""
+        learned = self.form != PARAMETRIC
         header = HEADER.pack(
-            MAGIC, VERSION, self.groups, self.group[0], self.interval, self.samples, bytes.fromhex(self.codebooks)
-        )
+            MAGIC, LEARNED if learned else VERSION, self.groups, self.group[0], self.interval, self.samples,
+            bytes.fromhex(self.codebooks),
+        )  # fmt: skip
+        if learned:
+            code = next(code for code, form in CODES.items() if form.family == self.form.family)
+            header += MORE.pack(code, self.form.bytes)
         parts = [header, CHECKSUM.pack(zlib.crc32(header))]
         step = self.interval or len(self.packets)
         for update, start in enumerate(range(0, len(self.packets), step)):
@@ -184,21 +215,21 @@ class Stream:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Stream":
         """Read a .plpc file; raises `PcodecError` for damage that can be seen: all of the header, any wrong length."""
-        expected, version = _length(data[:HEADER_BYTES])
+        expected, version, form = _length(data)
         if version == live.VERSION:
             return cls._from_live(data)
         if len(data) != expected:
             kind = "truncated" if len(data) < expected else "too long"
             raise PcodecError(f"{kind}: {len(data)} of {expected} bytes")
         _, _, groups, group, interval, samples, identity = HEADER.unpack_from(data)
-        body = np.frombuffer(data, np.uint8, offset=HEADER_BYTES)
-        count = packets_of(samples)
+        body = np.frombuffer(data, np.uint8, offset=_header_bytes(version))
+        count = form.packets(samples)
         updates = cls.updates(count, interval)
-        step = PACKET_BYTES * interval
+        step = form.bytes * interval
         at = step * np.arange(1, updates + 1) + np.arange(updates)  # where the group bytes are
         indices = [live.group_of(int(byte)) for byte in body[at]]
-        packets = np.delete(body, at).reshape(-1, PACKET_BYTES)
-        return cls(packets, samples, identity.hex(), groups, (group, *indices), interval)
+        packets = np.delete(body, at).reshape(-1, form.bytes)
+        return cls(packets, samples, identity.hex(), groups, (group, *indices), interval, form=form)
 
     @classmethod
     def _from_live(cls, data):
@@ -221,7 +252,7 @@ class Stream:
     @staticmethod
     def live_header(header: bytes) -> Kind:
         """What the decoder of a live stream must fit; raises `PcodecError` if this is not the header of one."""
-        if _length(header)[1] != live.VERSION:
+        if header[len(MAGIC) : len(MAGIC) + 1] == bytes([LEARNED]) or _length(header)[1] != live.VERSION:
             raise PcodecError("a file of known length, not a live stream: decode it without --stream")
         _, _, groups, _, _, _, identity = HEADER.unpack_from(header)
         return Kind(identity.hex(), groups)
@@ -236,9 +267,9 @@ class Stream:
         """As `from_bytes`; never reads more than the header announces. Errors name the file."""
         try:
             with open(path, "rb") as file:
-                header = file.read(HEADER_BYTES)
-                length, version = _length(header)
-                rest = file.read() if version == live.VERSION else file.read(length - HEADER_BYTES + 1)
+                header = file.read(HEADER_BYTES + MORE.size)
+                length, version, _ = _length(header)
+                rest = file.read() if version == live.VERSION else file.read(length - len(header) + 1)
                 return cls.from_bytes(header + rest)
         except OSError as error:
             raise PcodecError(f"{path}: {error.strerror}") from None
@@ -246,18 +277,30 @@ class Stream:
             raise PcodecError(f"{path}: {error}") from None
 
 
-def _length(header: bytes) -> tuple[int, int]:
-    """Bytes of the file that a header announces, once it is sure to be one, and its version."""
-    if not header:
+def _header_bytes(version: int) -> int:
+    return HEADER_BYTES + (MORE.size if version == LEARNED else 0)
+
+
+def _length(data: bytes) -> tuple[int, int, Form]:
+    """Bytes of the file that its beginning announces, once it is sure to be one; its version and its packets."""
+    if not data:
         raise PcodecError("empty file")
-    if header[: len(MAGIC)] != MAGIC[: len(header)]:
-        raise PcodecError(f"not a .plpc file: it starts with {header[: len(MAGIC)]!r}")
-    if len(header) < HEADER_BYTES:
-        raise PcodecError(f"truncated: {len(header)} bytes, the header has {HEADER_BYTES}")
-    _, version, _, _, interval, samples, _ = HEADER.unpack_from(header)
-    if version not in (VERSION, live.VERSION):
-        raise PcodecError(f"version {version}; this program reads versions {VERSION} and {live.VERSION}")
-    if CHECKSUM.unpack_from(header, HEADER.size)[0] != zlib.crc32(header[: HEADER.size]):
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise PcodecError(f"not a .plpc file: it starts with {data[: len(MAGIC)]!r}")
+    size = _header_bytes(data[len(MAGIC)]) if len(data) > len(MAGIC) else HEADER_BYTES
+    if len(data) < size:
+        raise PcodecError(f"truncated: {len(data)} bytes, the header has {size}")
+    _, version, _, _, interval, samples, _ = HEADER.unpack_from(data)
+    if version not in (VERSION, live.VERSION, LEARNED):
+        raise PcodecError(f"version {version}; this program reads versions {VERSION}, {live.VERSION} and {LEARNED}")
+    end = size - CHECKSUM.size
+    if CHECKSUM.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise PcodecError("damaged header: its checksum does not fit")
-    count = packets_of(samples)
-    return HEADER_BYTES + PACKET_BYTES * count + Stream.updates(count, interval), version
+    form = PARAMETRIC
+    if version == LEARNED:
+        code, count = MORE.unpack_from(data, HEADER.size)
+        if code not in CODES or not 1 <= count <= CODES[code].bytes:
+            raise PcodecError(f"no packets of {count} bytes of family {code}")
+        form = CODES[code]._replace(bytes=count)
+    packets = form.packets(samples)
+    return size + form.bytes * packets + Stream.updates(packets, interval), version, form

@@ -9,7 +9,7 @@ each group, <decoder>-C<C>-g<group>.safetensors, and one for everybody, <decoder
 lpcnet-384. Files named as by version 0.1 are found too. A packet is 40 ms, 640 samples at 16 kHz. Notebook
 08_synthesis.
 
-Contents: `Codec`, `Encoder`, `Decoder`, `without_offset`, `SHIPPED`, `FAMILIES`.
+Contents: `Codec`, `Encoder`, `Decoder`, `signal_of`, `without_offset`, `first`, `SHIPPED`, `FAMILIES`.
 """
 
 import functools
@@ -24,7 +24,7 @@ import scipy.signal
 from pcodec import PcodecError, features, note, paths
 from pcodec.bitstream import quantizer
 from pcodec.bitstream.codebooks import Codebooks
-from pcodec.bitstream.container import Kind, Stream
+from pcodec.bitstream.container import PARAMETRIC, Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
 from pcodec.codecs import DEFAULT
 from pcodec.fargan import synthesis as fargan
@@ -59,11 +59,11 @@ class Codec:
         if family not in FAMILIES:
             raise PcodecError(f"{decoder}: decoders are called FAMILY-SIZE, of the families {', '.join(FAMILIES)}")
         self.family = FAMILIES[family]
-        everybody = _first(folder, *(f"{self.decoder}-{name}" for name in ("control", "general", "1-0")))
+        everybody = first(folder, *(f"{self.decoder}-{name}" for name in ("control", "general", "1-0")))
         self.files = {UNKNOWN: everybody}
         for group in range(C):
             own = (f"{self.decoder}-C{C}-g{group}", f"{self.decoder}-{C}-{group}")
-            self.files[group] = _first(folder, *own) if C > 1 else everybody
+            self.files[group] = first(folder, *own) if C > 1 else everybody
         self.codebooks = Codebooks.load(folder / "codebooks.npz")
         self.groups = groups.SpeakerGroups.load(folder / f"groups-C{C}.safetensors") if C > 1 else None
         self.synthesizer = functools.cache(self._synthesizer)
@@ -75,12 +75,20 @@ class Codec:
         decoder: str | None = None,
         C: int | None = None,
         units: int | None = None,
+        kbps: float | None = None,
     ) -> "Codec":
         """One of `SHIPPED`, or the codec of `decoder` and `C` in a folder of trained decoders.
 
-        `units` = 384 is short for decoder = "lpcnet-384".
+        `units` = 384 is short for decoder = "lpcnet-384". A decoder soundstream-SIZE is a `learned.LearnedCodec`, which
+        has several rates, in `kbps`; all others have 1.6.
         """
         decoder = f"lpcnet-{units}" if decoder is None and units is not None else decoder
+        if (decoder or "").startswith("soundstream-"):
+            from pcodec.codecs import learned
+
+            return learned.LearnedCodec(name_or_folder, decoder, C or 1, learned.stages_of(kbps or 1.6))
+        if kbps not in (None, 1.6):
+            raise PcodecError(f"{decoder or name_or_folder}: has a rate of 1.6 kb/s, not {kbps:g}")
         if name_or_folder in SHIPPED:
             own = SHIPPED[name_or_folder]
             if C not in (None, own[1]):
@@ -146,15 +154,7 @@ class Codec:
         Channels are averaged; where they cancel, the first one counts. `group` forces one; `UNKNOWN` is the decoder for
         everybody.
         """
-        samples = np.asarray(samples)
-        if samples.ndim == 2 and samples.shape[1] <= samples.shape[0] and np.issubdtype(samples.dtype, np.floating):
-            samples, _ = audio.mono(samples)
-        samples = audio.checked(samples)
-        if not isinstance(rate, int | float | np.number) or not float(rate).is_integer() or rate <= 0:
-            raise PcodecError(f"a rate is a positive whole number of Hz, got {rate}")
-        if rate != audio.RATE and len(samples):
-            samples = audio.resample(samples, int(rate))
-        return self.encode_blocks([samples], group).to_bytes()
+        return self.encode_blocks([signal_of(samples, rate)], group).to_bytes()
 
     def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
@@ -207,6 +207,8 @@ class Codec:
 
     def check(self, stream: Stream | Kind) -> None:
         """Raises `PcodecError` if a stream's codebooks or groups are not this codec's. One decoder for all has none."""
+        if stream.form != PARAMETRIC:
+            raise PcodecError(f"of the family {stream.form.family}, give the codec that it was coded with")
         if stream.codebooks != self.codebooks.identity:
             raise PcodecError(f"coded with codebooks {stream.codebooks}, this codec has {self.codebooks.identity}")
         if self.C > 1 and stream.groups != self.C:
@@ -227,6 +229,17 @@ class Codec:
                 f"{file}: trained with codebooks {provenance.get('codebooks')}, not {self.codebooks.identity}"
             )
         return self.family.of(config, arrays)
+
+
+def signal_of(samples: np.ndarray, rate: int) -> np.ndarray:
+    """What a user gives to `Codec.encode` -> (samples,) at 16 kHz; raises `PcodecError` if it is no signal."""
+    samples = np.asarray(samples)
+    if samples.ndim == 2 and samples.shape[1] <= samples.shape[0] and np.issubdtype(samples.dtype, np.floating):
+        samples, _ = audio.mono(samples)
+    samples = audio.checked(samples)
+    if not isinstance(rate, int | float | np.number) or not float(rate).is_integer() or rate <= 0:
+        raise PcodecError(f"a rate is a positive whole number of Hz, got {rate}")
+    return audio.resample(samples, int(rate)) if rate != audio.RATE and len(samples) else samples
 
 
 def without_offset(blocks: Iterable[np.ndarray], least: float = OFFSET) -> Iterator[np.ndarray]:
@@ -253,7 +266,7 @@ def without_offset(blocks: Iterable[np.ndarray], least: float = OFFSET) -> Itera
         yield filtered.astype(np.float32)
 
 
-def _first(folder, *names):
+def first(folder: Path, *names: str) -> Path:
     """The first of these decoders that is in a folder; the last name is that of version 0.1."""
     files = [folder / f"{name}.safetensors" for name in names]
     for file in files:

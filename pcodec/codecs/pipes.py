@@ -28,6 +28,7 @@ WAV = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 def send(coder: Codec, source, target, raw: Raw | None = None) -> int:
     """From an unbuffered file of sound to one of packets; returns how many samples went through."""
+    _check(coder)
     encoder, samples = Encoder(coder), 0
 
     def put(packets):
@@ -46,6 +47,11 @@ def send(coder: Codec, source, target, raw: Raw | None = None) -> int:
     return samples
 
 
+def _check(coder):
+    if not isinstance(coder, Codec):
+        raise PcodecError(f"{coder.decoder}: live pipes are for decoders of LPCNet's packets")
+
+
 def receive(source, target, make_codec, raw: Raw | None = None, seed: int = 1) -> int:
     """From an unbuffered file of packets to one of sound, at 16 kHz; returns the number of samples.
 
@@ -55,6 +61,7 @@ def receive(source, target, make_codec, raw: Raw | None = None, seed: int = 1) -
     read = _exactly(source)
     kind = Stream.live_header(read(HEADER_BYTES))
     coder = make_codec(kind)
+    _check(coder)
     coder.check(kind)
     decoder, reader, error = Decoder(coder, seed), live.Reader(read), None
     form, written, waiting = raw or Raw("s16le", audio.RATE), -DELAY, np.zeros(0, np.float32)

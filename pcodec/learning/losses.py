@@ -26,10 +26,10 @@ def magnitudes(signals, window: int):
     return (spectra.real.square() + spectra.imag.square() + 1e-12).sqrt()
 
 
-def root_spectral(found, true):
+def root_spectral(found, true, windows=WINDOWS):
     """sum |sqrt|Y| - sqrt|X|| / sum sqrt|X|, mean over resolutions (FARGAN, Valin et al. 2024, section III)."""
     parts = []
-    for window in WINDOWS:
+    for window in windows:
         y, x = magnitudes(found, window).sqrt(), magnitudes(true, window).sqrt()
         parts.append((y - x).abs().sum(dim=(1, 2)) / x.sum(dim=(1, 2)))
     return torch.stack(parts).mean(dim=0)

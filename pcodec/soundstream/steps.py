@@ -201,13 +201,12 @@ def _block(block, x, tail):
             x[t, i] += block.scale[i] * y[t, i]
 
 
-@compiled()
-def encode(coder, levels, tails):
+def encode(coder: Coder, levels: np.ndarray, tails: tuple) -> np.ndarray:
     """Log magnitudes (T, 642) -> latents (T, D); `tails`, one for each block, go on."""
     x = _dense(coder.inside, levels)
     _normalize(coder.norm, x)
-    for number in range(len(coder.blocks)):
-        _block(coder.blocks[number], x, tails[number])
+    for block, tail in zip(coder.blocks, tails, strict=True):
+        _block(block, x, tail)
     _normalize(coder.last, x)
     return _dense(coder.latent, x)
 
@@ -236,43 +235,55 @@ def add_up(words, codes, total):
 
 
 @compiled()
-def decode(writer, latents, noise, before, hidden, tails, late_tails):
+def _joined(before, latents):
+    """Each latent vector (T, D) beside those before it, the newest first, (T, 3 D); `before` (2, D) goes on."""
+    frames, width = latents.shape
+    past = len(before)
+    line = np.empty((past + frames, width), np.float32)
+    copy(before, line[:past])
+    copy(latents, line[past:])
+    seen = np.empty((frames, (1 + past) * width), np.float32)
+    for t in range(frames):
+        for back in range(1 + past):
+            copy_row(line[past + t - back], seen[t, back * width : (back + 1) * width])
+    copy(line[frames:], before)
+    return seen
+
+
+@compiled()
+def _remember(recurrent, inputs, hidden, x):
+    """The GRU's states (1, width) go on over the products of its input; each is added to its frame of x."""
+    for t in range(len(x)):
+        gru_step(inputs[t : t + 1], _dense(recurrent, hidden), hidden)
+        for i in range(x.shape[1]):
+            x[t, i] += hidden[0, i]
+
+
+@compiled()
+def _doubled(up, y):
+    """Halves of the rows of `up` (T, 2 width) are added to the rows of y (2 T, width)."""
+    half = y.shape[1]
+    for t in range(len(up)):
+        for i in range(half):
+            y[2 * t, i] += up[t, i]
+            y[2 * t + 1, i] += up[t, half + i]
+
+
+def decode(writer: Writer, latents, noise, before, hidden, tails, late_tails) -> tuple[np.ndarray, np.ndarray]:
     """Latents (T, D) and noise (2 T, N) -> log magnitudes (2 T, 336) and phases (2 T, 656); the states go on.
 
     `before` (2, D) are the latents before, the older first; `hidden` (1, width) is the GRU's.
     """
-    frames, width = latents.shape
-    past = len(before)
-    seen = np.empty((frames, (1 + past) * width), np.float32)
-    joined = np.empty((past + frames, width), np.float32)
-    copy(before, joined[:past])
-    copy(latents, joined[past:])
-    for t in range(frames):
-        for back in range(1 + past):
-            copy_row(joined[past + t - back], seen[t, back * width : (back + 1) * width])
-    copy(joined[frames:], before)
-    x = _dense(writer.inside, seen)
-    inputs = _dense(writer.inputs, x)
-    for t in range(frames):
-        gru_step(inputs[t : t + 1], _dense(writer.recurrent, hidden), hidden)
-        for i in range(x.shape[1]):
-            x[t, i] += hidden[0, i]
-    for number in range(len(writer.blocks)):
-        _block(writer.blocks[number], x, tails[number])
-    up = _dense(writer.up, x)
+    x = _dense(writer.inside, _joined(before, latents))
+    _remember(writer.recurrent, _dense(writer.inputs, x), hidden, x)
+    for block, tail in zip(writer.blocks, tails, strict=True):
+        _block(block, x, tail)
     y = _dense(writer.noise, noise)
-    half = up.shape[1] // 2
-    for t in range(frames):
-        for i in range(half):
-            y[2 * t, i] += up[t, i]
-            y[2 * t + 1, i] += up[t, half + i]
-    for number in range(len(writer.late)):
-        _block(writer.late[number], y, late_tails[number])
+    _doubled(_dense(writer.up, x), y)
+    for block, tail in zip(writer.late, late_tails, strict=True):
+        _block(block, y, tail)
     _normalize(writer.norm, y)
-    joined = np.empty((2 * frames, half + noise.shape[1]), np.float32)
-    copy(y, joined[:, :half])
-    copy(noise, joined[:, half:])
-    return _dense(writer.level, y), _dense(writer.phase, joined)
+    return _dense(writer.level, y), _dense(writer.phase, np.concatenate([y, noise], axis=1))
 
 
 @compiled()

@@ -28,7 +28,8 @@ from pcodec.soundstream.model import SoundStream
 
 LEVELS = -14.0, 8.0  # dB, lowest and highest
 COMMITMENT = 1.0  # weight of the quantizer's loss
-SCALES = 3  # resolutions of the mel loss that an update draws
+SCALES = 2  # resolutions of either loss that an update draws
+SCALED = tuple(losses.MELS), losses.WINDOWS  # of which
 LATENTS = 200  # s of speech, at least, on which words are placed
 ADAM = functools.partial(torch.optim.AdamW, betas=(0.8, 0.95))
 WEIGHT_DECAY = 0.05  # of matrices
@@ -76,9 +77,9 @@ class Speech:
         return torch.stack(cut)
 
 
-def loss_of(found, true, windows=tuple(losses.MELS)):
-    """Losses (B,) of signals `found` where `true` was said: spectra, and their logarithms."""
-    return losses.log_mel(found, true, windows) + losses.root_spectral(found, true)
+def loss_of(found, true, mels=tuple(losses.MELS), windows=losses.WINDOWS):
+    """Losses (B,) of signals `found` where `true` was said: logarithms of mel spectra, and roots of spectra."""
+    return losses.log_mel(found, true, mels) + losses.root_spectral(found, true, windows)
 
 
 def evaluate(model: SoundStream, data: Speech, stages: int | None = None, batch: int = 16) -> pd.DataFrame:
@@ -103,7 +104,7 @@ def fit(
     updates: int = 0,
     seconds: float = 0.0,
     unquantized: int = 0,
-    batch: int = 16,
+    batch: int = 8,
     frames: int = 64,
     rates: tuple[int, ...] = (),
     learning_rate: float = 2e-3,
@@ -178,8 +179,8 @@ class _Training(loop.Task):
     def losses(self, update):
         written, signals, quantizer = self.pass_on(update)
         found, true = written[:, DELAY:], signals[:, :-DELAY]
-        windows = [list(losses.MELS)[number] for number in torch.randperm(len(losses.MELS))[:SCALES].tolist()]
-        own = loss_of(found, true, windows).mean()
+        drawn = ([scales[n] for n in torch.randperm(len(scales))[:SCALES].tolist()] for scales in SCALED)
+        own = loss_of(found, true, *drawn).mean()
         if self.critics:
             judges = self.learners["critics"].network
             yield "critics", judges.loss(found.detach(), true)
