@@ -35,7 +35,16 @@ from pcodec.soundstream.config import (
 )
 
 HANN = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+SCALED = np.float32(FLOOR), np.float32(CENTRE), np.float32(SPREAD)
 AT_ONCE = 50  # frames: bounds the memory
+
+
+def _each(transform, rows, width, kind):
+    """The transform of each row, one by one: its bits do not depend on how many there are."""
+    out = np.empty((len(rows), width), kind)
+    for row, result in zip(rows, out, strict=True):
+        result[:] = transform(row)
+    return out
 
 
 def _tails(width, blocks):
@@ -91,9 +100,9 @@ class SoundStreamCoder:
         seen = np.concatenate([state.samples, np.asarray(samples, np.float32)])
         state.samples = seen[-DELAY:]
         levels = np.empty((len(samples) // HOP, BINS), np.float32)
-        for t in range(len(levels)):  # one by one: the bits do not depend on how many there are
-            spectrum = scipy.fft.rfft(seen[t * HOP : t * HOP + WINDOW] * HANN)
-            levels[t] = (np.log(np.abs(spectrum) + np.float32(FLOOR)) - np.float32(CENTRE)) / np.float32(SPREAD)
+        frames = np.empty((len(levels), WINDOW), np.float32)
+        steps.framed(seen, HANN, HOP, frames)
+        steps.log_levels(_each(scipy.fft.rfft, frames, BINS, np.complex64), *SCALED, levels)
         return steps.encode(self.encoder, levels.reshape(-1, FRAME // HOP * BINS), state.tails)
 
     def encode(self, state: EncoderState, samples: np.ndarray, stages: int | None = None) -> np.ndarray:
@@ -133,10 +142,9 @@ class SoundStreamCoder:
             self.decoder, latents, noise, state.latents, state.hidden, state.tails, state.late_tails
         )
         spectra = np.empty((len(level), BINS), np.complex64)
-        steps.spectrum(level, phase, np.float32(CENTRE), np.float32(SPREAD), np.float32(LOUDEST), spectra)
+        steps.spectrum(level, phase, SCALED[1], SCALED[2], np.float32(LOUDEST), spectra)
         out = np.zeros(DELAY + HOP * len(spectra), np.float32)
         out[:DELAY] = state.overlap
-        for t, spectrum in enumerate(spectra):
-            out[HOP * t : HOP * t + WINDOW] += scipy.fft.irfft(spectrum, n=WINDOW) * (HANN / np.float32(OVERLAP))
+        steps.overlap_add(_each(scipy.fft.irfft, spectra, WINDOW, np.float32), HANN / np.float32(OVERLAP), HOP, out)
         state.overlap = out[HOP * len(spectra) :].copy()
         return out[: HOP * len(spectra)]

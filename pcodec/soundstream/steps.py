@@ -8,7 +8,7 @@ Conventions: T frames of a signal, (T, width) float32, changed in place where po
 convolution still needs.
 
 Contents: `Coder`, `Writer`, `Words`, `fold_encoder`, `fold_decoder`, `fold_words`, `encode`, `look_up`, `add_up`,
-`decode`, `spectrum`.
+`decode`, `framed`, `log_levels`, `spectrum`, `overlap_add`.
 """
 
 from typing import NamedTuple
@@ -201,6 +201,23 @@ def _block(block, x, tail):
             x[t, i] += block.scale[i] * y[t, i]
 
 
+@compiled()
+def framed(samples, window, hop, out):
+    """Samples (N,) -> out (T, 640), each `hop` later than the one before, windowed."""
+    for t in range(len(out)):
+        for i in range(len(window)):
+            out[t, i] = samples[t * hop + i] * window[i]
+
+
+@compiled()
+def log_levels(spectra, floor, centre, spread, out):
+    """Spectra (T, 321) complex64 -> out, the logarithms of their magnitudes as the encoder is given them."""
+    for t in range(len(out)):
+        for i in range(out.shape[1]):
+            real, imaginary = spectra[t, i].real, spectra[t, i].imag
+            out[t, i] = (np.log(np.sqrt(real * real + imaginary * imaginary) + floor) - centre) / spread
+
+
 def encode(coder: Coder, levels: np.ndarray, tails: tuple) -> np.ndarray:
     """Log magnitudes (T, 642) -> latents (T, D); `tails`, one for each block, go on."""
     x = _dense(coder.inside, levels)
@@ -296,3 +313,11 @@ def spectrum(level, phase, centre, spread, loudest, out):
             real, imaginary = phase[t, i], phase[t, bins + i]
             scale = magnitude / np.sqrt(real * real + imaginary * imaginary + np.float32(1e-8))
             out[t, i] = np.complex64(complex(real * scale, imaginary * scale))
+
+
+@compiled()
+def overlap_add(frames, window, hop, out):
+    """Frames (T, 640), windowed, are added to out (hop T + 480,), each `hop` later than the one before."""
+    for t in range(len(frames)):
+        for i in range(len(window)):
+            out[t * hop + i] += frames[t, i] * window[i]
