@@ -12,7 +12,18 @@ Contents: `SoundStream`, `Encoder`, `Decoder`.
 
 from pcodec.compute.backend import torch
 from pcodec.learning import network, vq
-from pcodec.soundstream.config import BINS, CENTRE, CONTEXT, FLOOR, FRAME, HOP, LOUDEST, SPREAD, SoundStreamConfig
+from pcodec.soundstream.config import (
+    BINS,
+    CENTRE,
+    CONTEXT,
+    DELAY,
+    FLOOR,
+    FRAME,
+    HOP,
+    LOUDEST,
+    SPREAD,
+    SoundStreamConfig,
+)
 from pcodec.soundstream.layers import Block, signal, spectra
 
 nn = torch.nn
@@ -71,6 +82,7 @@ class SoundStream(network.Network):
     """Encoder, quantizer and decoder."""
 
     CONFIG = SoundStreamConfig
+    delay = DELAY  # samples by which what is written is late
 
     def __init__(self, config: SoundStreamConfig | None = None, seed: int | None = None):
         super().__init__(config or SoundStreamConfig())

@@ -6,7 +6,8 @@ SoundStream, Zeghidour et al. 2021, section III-D): one model serves all rates. 
 critics do.
 
 Conventions: excerpts (B, 320 T) of single utterances, with random level and polarity. The loss of what is written is
-taken `DELAY` samples late.
+taken as late as the network is. Any network with `encoder`, `quantizer`, `write` and `delay` can be trained:
+`model.SoundStream`, on spectra, and `wave.WaveStream`, on samples.
 
 Contents: `fit`, `evaluate`, `Speech`.
 """
@@ -20,11 +21,10 @@ import pandas as pd
 
 from pcodec import PcodecError
 from pcodec.compute.backend import torch
-from pcodec.learning import loop, losses, optimizers
+from pcodec.learning import loop, losses, network, optimizers
 from pcodec.learning.adversarial import Ahead, Critics
 from pcodec.learning.checkpoint import digest
-from pcodec.soundstream.config import DELAY, FRAME
-from pcodec.soundstream.model import SoundStream
+from pcodec.soundstream.config import FRAME
 
 LEVELS = -14.0, 8.0  # dB, lowest and highest
 COMMITMENT = 1.0  # weight of the quantizer's loss
@@ -82,7 +82,7 @@ def loss_of(found, true, mels=tuple(losses.MELS), windows=losses.WINDOWS):
     return losses.log_mel(found, true, mels) + losses.root_spectral(found, true, windows)
 
 
-def evaluate(model: SoundStream, data: Speech, stages: int | None = None, batch: int = 16) -> pd.DataFrame:
+def evaluate(model: network.Network, data: Speech, stages: int | None = None, batch: int = 16) -> pd.DataFrame:
     """Loss of `model` at so many stages (0: not quantized) on each utterance: table (utterance, speaker, loss)."""
     model.eval()
     found = []
@@ -92,13 +92,13 @@ def evaluate(model: SoundStream, data: Speech, stages: int | None = None, batch:
             if stages != 0:
                 latents = model.quantizer.decode(model.quantizer.encode(latents, stages))
             written = model.write(latents, seed=1)
-            found.append(loss_of(written[:, DELAY:], signals[:, :-DELAY]))
+            found.append(loss_of(written[:, model.delay :], signals[:, : signals.shape[1] - model.delay]))
     model.train()
     return data.utterances.assign(loss=torch.cat(found).numpy())
 
 
 def fit(
-    model: SoundStream,
+    model: network.Network,
     data: Speech,
     validation: Speech,
     updates: int = 0,
@@ -123,7 +123,7 @@ def fit(
     `rates`, numbers of stages, by default 1 to all. `critics` learn ahead of the model, then beside it. The rest as in
     `loop.fit`.
     """
-    if batch < 2 or FRAME * frames <= 2 * DELAY or not {*rates} <= {*range(1, model.config.stages + 1)}:
+    if batch < 2 or FRAME * frames <= 2 * model.delay or not {*rates} <= {*range(1, model.config.stages + 1)}:
         raise PcodecError(f"cannot train with batch {batch}, frames {frames}, rates {list(rates)}")
     learner = loop.Learner(
         model, optimizers.build(model, "muon", ADAM, WEIGHT_DECAY), optimizers.Annealed(learning_rate, 0.0, anneal)
@@ -173,12 +173,16 @@ class _Training(loop.Task):
 
     def written(self, update):
         """(Found, true), which critics judge."""
-        found, true, _ = self.pass_on(update)
-        return found[:, DELAY:], true[:, :-DELAY]
+        written, signals, _ = self.pass_on(update)
+        return self.aligned(written, signals)
+
+    def aligned(self, written, signals):
+        """(Found, true): what is written late beside what was said."""
+        return written[:, self.model.delay :], signals[:, : signals.shape[1] - self.model.delay]
 
     def losses(self, update):
         written, signals, quantizer = self.pass_on(update)
-        found, true = written[:, DELAY:], signals[:, :-DELAY]
+        found, true = self.aligned(written, signals)
         drawn = ([scales[n] for n in torch.randperm(len(scales))[:SCALES].tolist()] for scales in SCALED)
         own = loss_of(found, true, *drawn).mean()
         if self.critics:

@@ -29,11 +29,11 @@ def words_on_little_speech(monkeypatch):
 
 def test_it_learns_with_and_without_words(data):
     model = SoundStream(SIZES["tiny"], seed=1)
-    options = {"updates": 40, "unquantized": 20, "batch": 6, "frames": 16, "evaluations": 2, "learning_rate": 3e-3}
+    options = {"updates": 30, "unquantized": 15, "batch": 5, "frames": 12, "evaluations": 2, "learning_rate": 3e-3}
     history = training.fit(model, *data, **options)
     at = history.groupby("update").loss.mean()
-    assert at[40] < 0.9 * at[0]
-    assert at[40] == pytest.approx(training.evaluate(model, data[1], 4).loss.mean(), rel=1e-6)
+    assert at[30] < 0.9 * at[0]
+    assert at[30] == pytest.approx(training.evaluate(model, data[1], 4).loss.mean(), rel=1e-6)
     assert training.evaluate(model, data[1], 8).loss.mean() < training.evaluate(model, data[1], 1).loss.mean()
     assert list(history.columns) == ["utterance", "speaker", "loss", "update", "training_loss"]
 
