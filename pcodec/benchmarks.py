@@ -7,7 +7,7 @@ machine's float32 matrix product: figures of two machines compare when both are 
 Conventions: best of three passes over the same speech or samples; compilation by Numba happens before. Not for tests: a
 loaded machine is slow.
 
-Contents: `report`, `gemm`, `encoder`, `synthesis`, `training`.
+Contents: `report`, `gemm`, `encoder`, `synthesis`, `learned`, `training`.
 """
 
 import time
@@ -32,6 +32,9 @@ from pcodec.learning import optimizers
 from pcodec.lpcnet import synthesis as lpcnet
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 from pcodec.lpcnet.training import Sparsifier
+from pcodec.soundstream import coding
+from pcodec.soundstream import config as soundstream
+from pcodec.soundstream.model import SoundStream
 from pcodec.speech import audio, corpus
 
 SECONDS = 120.0  # of speech
@@ -55,8 +58,8 @@ def report(corpus_: str) -> list[str]:
         lines = [f"{speed:8.1f} GFLOP/s  float32 matrix product ({SIDE}), one thread"]
         lines += [f"{ratio:8.0f} x real time  {name}" for name, ratio in encoder(files).items()]
         lines += [
-            f"{ratio:8.1f} x real time  synthesis, {name} (scaled to {GFLOPS} GFLOP/s: {ratio * GFLOPS / speed:.1f})"
-            for name, ratio in synthesis(files[0]).items()
+            f"{ratio:8.1f} x real time  {name} (scaled to {GFLOPS} GFLOP/s: {ratio * GFLOPS / speed:.1f})"
+            for name, ratio in (synthesis(files[0]) | learned(files[0])).items()
         ]
     lines.append(f"over {table.seconds.sum():.0f} s of {corpus.label(corpus_)} in {len(files)} files")
     for units in UNITS:
@@ -115,7 +118,34 @@ def synthesis(file: Path) -> dict[str, float]:
         for signals in TOGETHER:
             jobs = [analysed] * signals, [None] * signals
             speed = signals * seconds / _best(lambda decoder=decoder, jobs=jobs: decoder.decode_together(*jobs))
-            ratios[name + (f", {signals} signals at once" if signals > 1 else "")] = speed
+            ratios[f"synthesis, {name}" + (f", {signals} signals at once" if signals > 1 else "")] = speed
+    return ratios
+
+
+def learned(file: Path) -> dict[str, float]:
+    """x real time of the codec that is learned end to end, whole signals and frame by frame, with all its stages."""
+    signal = audio.read(file)[: int(SYNTHESIZED * audio.RATE)].astype(np.float32)
+    signal = signal[: len(signal) // soundstream.FRAME * soundstream.FRAME]
+    frames, ratios = np.split(signal, len(signal) // soundstream.FRAME), {}
+    for size, config in soundstream.SIZES.items():
+        model = SoundStream(config, seed=1)
+        for block in model.quantizer.stages:
+            block.words.normal_(generator=torch.Generator().manual_seed(1))
+        coder = coding.SoundStreamCoder(config, model.arrays())
+        codes = coder.encode(coding.EncoderState(config), signal)
+
+        def sent(pieces, coder=coder, config=config):
+            state = coding.EncoderState(config)
+            return [coder.encode(state, piece) for piece in pieces]
+
+        def heard(pieces, coder=coder, config=config):
+            state = coding.DecoderState(config, 1)
+            return [coder.decode(state, piece) for piece in pieces]
+
+        for how, samples, packets in (("", [signal], [codes]), (", frame by frame", frames, list(codes[:, None]))):
+            for what, step, pieces in (("encoding", sent, samples), ("decoding", heard, packets)):
+                speed = len(signal) / audio.RATE / _best(lambda step=step, pieces=pieces: step(pieces))
+                ratios[f"SoundStream, {size}, {what}{how}"] = speed
     return ratios
 
 

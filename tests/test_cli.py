@@ -245,6 +245,7 @@ def test_bench_reports_ratios(capsys, demo, monkeypatch):
     monkeypatch.setattr(benchmarks, "UNITS", (16,))
     monkeypatch.setattr(benchmarks, "SIZES", {"tiny": SIZES["tiny"]})
     monkeypatch.setattr(benchmarks, "BATCH", 4)
+    monkeypatch.setattr(benchmarks.soundstream, "SIZES", {"tiny": benchmarks.soundstream.SIZES["tiny"]})
     assert cli.main(["bench"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^ +[\d.]+ GFLOP/s", out, re.M)
@@ -253,6 +254,8 @@ def test_bench_reports_ratios(capsys, demo, monkeypatch):
     for form in ("LPCNet, 16 units, 10 % of GRU_A's weights", "LPCNet, 16 units, dense", "framewise, tiny",
                  "framewise, tiny, 8 signals at once"):  # fmt: skip
         assert float(re.search(rf"^ +([\d.]+) x real time  synthesis, {form} \(scaled", out, re.M)[1]) > 0
+    for form in ("encoding", "decoding", "encoding, frame by frame", "decoding, frame by frame"):
+        assert float(re.search(rf"^ +([\d.]+) x real time  SoundStream, tiny, {form} \(scaled", out, re.M)[1]) > 0
     best = "bfloat16" if backend.bfloat16_pays("cpu") else "float32"
     for form in ("folded, float32", "plain, float32", f"folded, {best}", f"folded, {best}, PyTorch's Muon"):
         assert float(re.search(rf"^ +(\d+) samples/s  training, 16 units, {form} \(", out, re.M)[1]) > 0
