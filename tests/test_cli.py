@@ -245,6 +245,8 @@ def test_bench_reports_ratios(capsys, demo, monkeypatch):
     monkeypatch.setattr(benchmarks, "UNITS", (16,))
     monkeypatch.setattr(benchmarks, "SIZES", {"tiny": SIZES["tiny"]})
     monkeypatch.setattr(benchmarks, "BATCH", 4)
+    monkeypatch.setattr(benchmarks, "SECONDS", 20.0)
+    monkeypatch.setattr(benchmarks, "SYNTHESIZED", 1.0)
     monkeypatch.setattr(benchmarks.soundstream, "SIZES", {"tiny": benchmarks.soundstream.SIZES["tiny"]})
     assert cli.main(["bench"]) == 0
     out = capsys.readouterr().out
