@@ -42,6 +42,7 @@ class Task:
 
     learners: dict[str, Learner]  # by name; the first is the model, whose weights may be averaged
     unit = ""  # of the losses, for the progress bar
+    averaged_from = 0  # number of updates from which on weights are averaged: before, some mean nothing yet
 
     def identity(self) -> str:
         """Digest of settings and data: a checkpoint of another task is not continued."""
@@ -90,9 +91,9 @@ def fit(
     """Train the learners of `task` in place, for a budget of `updates` or of `seconds`.
 
     An evaluation comes first, then `evaluations` more, evenly spread, the last one at the end. With `average` the
-    model that is evaluated and left at the end is an average of its weights since the start: a plain mean, and after
-    1 / (1 - average) updates an exponential one with that decay. With `patience` training stops when `Task.score` has
-    not improved for so many updates, and the best weights are left.
+    model that is evaluated and left at the end is an average of its weights since `Task.averaged_from`: a plain mean,
+    and after 1 / (1 - average) updates an exponential one with that decay. With `patience` training stops when
+    `Task.score` has not improved for so many updates, and the best weights are left.
     PyTorch's random numbers are seeded anew for every update. With `checkpoint` a killed training of the same task
     continues where it was, and a finished one is not trained again. Raises `PcodecError` if there is no budget or a
     loss is not finite.
@@ -133,7 +134,7 @@ def fit(
                 _move(task.learners[who], loss, progress.updates, done)
                 losses[who] = loss.detach()
             task.after(progress.updates)
-            progress.add(losses)
+            progress.add(losses, task.averaged_from)
             bar.update()
             if time.monotonic() - shown > SHOW_SECONDS or progress.updates == updates:
                 shown = time.monotonic()
@@ -172,11 +173,12 @@ class _Progress:
         self.averaged = _copy(model) if average else None
         self.best, self.best_score, self.best_at = None, float("inf"), 0
 
-    def add(self, losses: dict) -> None:
+    def add(self, losses: dict, since: int) -> None:
         self.losses.append(torch.stack(list(losses.values())))
         self.updates += 1
         if self.averaged:
-            decay = min(self.average, self.updates / (1 + self.updates))  # at first a plain mean
+            count = max(0, self.updates - since)
+            decay = min(self.average, count / (1 + count))  # at first a plain mean
             for name, value in self.model.state_dict().items():
                 if value.is_floating_point():
                     self.averaged[name].lerp_(value, 1 - decay)

@@ -143,6 +143,7 @@ class _Training(loop.Task):
         self.learners, self.model, self.data, self.validation = {"model": learner}, learner.network, data, validation
         self.unquantized, self.batch, self.frames, self.rates = unquantized, batch, frames, np.array(rates)
         self.critics, self.judged, self.seed = critics, judged, seed
+        self.averaged_from = unquantized + 1 if unquantized else 0  # then words have been placed
         if critics:
             self.learners["critics"] = critics.learner(seed)
 

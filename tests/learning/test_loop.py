@@ -106,8 +106,11 @@ def test_history_and_evaluations():
     assert history.evaluations.slope.iloc[-1] > history.evaluations.slope[0] + 0.3
 
 
-def test_averaged_weights_are_those_evaluated_and_left():
+@pytest.mark.parametrize("since", [0, 5])
+def test_averaged_weights_are_those_evaluated_and_left(since):
+    """Weights that mean nothing yet, before update `since`, are left out."""
     plain, averaged = Line(), Line()
+    averaged.averaged_from = since
     loop.fit(plain, updates=12)
     found = loop.fit(averaged, updates=12, average=0.8)
     last = weights(plain)[0].item()
@@ -118,8 +121,9 @@ def test_averaged_weights_are_those_evaluated_and_left():
     steps = [again.model.weight.item()]
     loop.fit(again, updates=12)
     for update, value in enumerate(steps):
-        decay = min(0.8, update / (1 + update))
-        kept = value if kept is None else decay * kept + (1 - decay) * value
+        count = max(0, update - since)
+        decay = min(0.8, count / (1 + count))
+        kept = decay * (kept or 0.0) + (1 - decay) * value
     assert averaged.model.weight.item() == pytest.approx(kept, abs=1e-6)
 
 
