@@ -1,3 +1,9 @@
 """Codecs as a user holds them: this project's own, other people's, whole files."""
 
-DEFAULT = "framewise"  # name of the shipped codec that is used where none is asked for
+SHIPPED = {  # name: decoder, C
+    "framewise": ("fargan-large", 1),
+    "framewise-small": ("fargan-small", 1),
+    "general": ("lpcnet-384", 1),
+    "personalized": ("lpcnet-256", 2),
+}
+DEFAULT = "framewise"  # the one that is used where none is asked for

@@ -9,7 +9,7 @@ each group, <decoder>-C<C>-g<group>.safetensors, and one for everybody, <decoder
 lpcnet-384. Files named as by version 0.1 are found too. A packet is 40 ms, 640 samples at 16 kHz. Notebook
 08_synthesis.
 
-Contents: `Codec`, `Encoder`, `Decoder`, `signal_of`, `without_offset`, `first`, `SHIPPED`, `FAMILIES`.
+Contents: `Codec`, `Encoder`, `Decoder`, `signal_of`, `without_offset`, `first`, `FAMILIES`.
 """
 
 import functools
@@ -26,7 +26,7 @@ from pcodec.bitstream import quantizer
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.container import PARAMETRIC, Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
-from pcodec.codecs import DEFAULT
+from pcodec.codecs import DEFAULT, SHIPPED
 from pcodec.fargan import synthesis as fargan
 from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
 from pcodec.features.cepstrum import FRAME
@@ -37,11 +37,6 @@ from pcodec.speakers import UNKNOWN, groups
 from pcodec.speech import audio
 
 FAMILIES = {"fargan": fargan.Synthesizer, "lpcnet": lpcnet.Synthesizer}
-SHIPPED = {  # name: decoder, C
-    "framewise": ("fargan-large", 1),
-    "general": ("lpcnet-384", 1),
-    "personalized": ("lpcnet-256", 2),
-}
 LISTEN = 60 * audio.RATE  # samples from its start that decide the group of a signal
 OFFSET, OFFSET_OVER = 0.02, 5 * audio.RATE  # mean of so many samples at a signal's start, from which on it is removed
 AT_ONCE = 25  # packets decoded at a time: bounds the memory

@@ -282,7 +282,12 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
     with pytest.raises(PcodecError, match="no group 7: this codec has 2"):
         parametric.Decoder(coder).push(stream.packets, 7)
     for folder, decoder, C, message in [
-        ("nowhere", "lpcnet-32", 2, "nowhere: neither a folder nor one of framewise, general, personalized"),
+        (
+            "nowhere",
+            "lpcnet-32",
+            2,
+            "nowhere: neither a folder nor one of framewise, framewise-small, general, personalized",
+        ),
         (codec_folder, "lpcnet-32", None, "the decoder and the number of groups"),
         (codec_folder, "lpcnet-48", 2, "lpcnet-48-general.safetensors: no such decoder"),
         (codec_folder, "wavenet-1", 2, "wavenet-1: decoders are called FAMILY-SIZE, of the families fargan, lpcnet"),
