@@ -3,19 +3,17 @@
 Task: the network is unrolled over excerpts of speech and hears its own output; two true frames prime its memory
 (FARGAN, Valin et al. 2024, section III). On spectra alone it learns what to say, and writes the median of what could be
 true: too soft where speech is noise, and alike every time. Critics, who learn to tell what it writes from speech, then
-teach it the rest, on longer excerpts; and the pitch is wrong now and then. The mean of several such trainings is better
-than each of them: what they share is speech, and in what they get wrong they differ.
+teach it the rest, on longer excerpts; and the pitch is wrong now and then (`pcodec.learning.adversarial`).
 
 Conventions: losses are those of `pcodec.learning.losses`, over primer and what was written; data are
 `pcodec.fargan.examples`.
 
-Contents: `stages`, `fit_stages`, `Stage`; `fit`, `evaluate`.
+Contents: `fit_stages`; `fit`, `evaluate`.
 """
 
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,8 +23,8 @@ from pcodec.compute.backend import torch
 from pcodec.fargan.examples import Excerpts
 from pcodec.fargan.model import Fargan
 from pcodec.features.cepstrum import FRAME
-from pcodec.learning import loop, losses, optimizers
-from pcodec.learning.adversarial import Ahead, Critics
+from pcodec.learning import adversarial, loop, losses, optimizers
+from pcodec.learning.adversarial import Ahead, Critics, Stage
 from pcodec.learning.checkpoint import digest
 
 PRIMER = 2  # true frames at the beginning of an excerpt
@@ -35,28 +33,6 @@ JITTER = 0.01  # noise on what is fed back
 STRETCH = 60  # frames on which a loss is measured
 ADAM = functools.partial(torch.optim.AdamW, betas=(0.8, 0.95))  # what gates and gains need is soon another
 WEIGHT_DECAY = 0.05  # of matrices
-
-
-class Stage(NamedTuple):
-    """One part of a decoder's training."""
-
-    critics: bool  # beside critics, or on spectra alone
-    updates: int
-    learning_rate: float
-
-
-def stages(role: str, before: int, spectral_updates: int, critic_updates: int, extra_updates: int,
-           learning_rate: float, critic_learning_rate: float, extra_learning_rate: float) -> list[Stage]:  # fmt: skip
-    """What a decoder is trained on, one after the other; nothing if the `before` updates that it has had are all.
-
-    Control and groups' decoders get `extra_updates` of the general one's last kind.
-    """
-    if role != "general":
-        return [Stage(critic_updates > 0, extra_updates, extra_learning_rate)]
-    first = max(0, spectral_updates - before)
-    second = critic_updates - max(0, before - spectral_updates)
-    parts = [Stage(False, first, learning_rate), Stage(True, max(0, second), critic_learning_rate)]
-    return [stage for stage in parts if stage.updates]
 
 
 def fit_stages(
@@ -75,37 +51,22 @@ def fit_stages(
 ) -> pd.DataFrame:
     """`fit`, stage after stage, in place; `update` counts those that the decoder had before.
 
-    Beside critics an update has as much speech as on spectra, in excerpts of `critic_frames`. Each of `critics` is a
-    training of its own, from the same weights; what is left is `kept` of these, and of the rest a mean over the
-    trainings. `training` counts these, from 1; it is 0 on spectra. `options` go to `fit`.
+    Beside critics an update has as much speech as on spectra, in excerpts of `critic_frames`. Critics, `kept` and
+    `training` are those of `adversarial.fit_stages`. `options` go to `fit`.
     """
-    if not critics or not 0 <= kept < 1:
-        raise PcodecError(f"cannot train with critics {list(critics)}, kept {kept}")
-    before = model.provenance.get("updates", 0)
     if not parts:
-        return evaluate(model, validation).assign(update=before)
-    histories = []
-    for number, stage in enumerate(parts):
+        return evaluate(model, validation).assign(update=model.provenance.get("updates", 0))
+
+    def of(stage, beside, **own):
         sizes = {"batch": batch, "frames": frames}
         if stage.critics:
             sizes = {"batch": max(2, round(batch * frames / critic_frames)), "frames": critic_frames}
-        start = {name: value.clone() for name, value in model.state_dict().items()}
-        mean = {name: kept * value for name, value in start.items()}
-        for training, beside in enumerate(critics if stage.critics else [None]):
-            model.load_state_dict(start)
-            history = fit(
-                model, draw, validation, stage.updates, learning_rate=stage.learning_rate, critics=beside,
-                seed=seed + training, **sizes, **options,
-                checkpoint=checkpoint.with_name(f"{checkpoint.stem}-{number}-{training}.pt"),
-            )  # fmt: skip
-            for name, value in model.state_dict().items():
-                mean[name] += (1 - kept) / len(critics) * value
-            counted = training + 1 if stage.critics else 0
-            histories.append(history.assign(update=history["update"] + before, training=counted))
-        if stage.critics:
-            model.load_state_dict(mean)
-        before += stage.updates
-    return pd.concat(histories, ignore_index=True)
+        rate = stage.learning_rate
+        return fit(
+            model, draw, validation, stage.updates, learning_rate=rate, critics=beside, **sizes, **own, **options
+        )
+
+    return adversarial.fit_stages(model, parts, of, checkpoint, critics, kept, seed)
 
 
 def loss_of(found, true):

@@ -9,10 +9,11 @@ Conventions: excerpts (B, 320 T) of single utterances, with random level and pol
 taken as late as the network is. Any network with `encoder`, `quantizer`, `write` and `delay` can be trained:
 `model.SoundStream`, on spectra, and `wave.WaveStream`, on samples.
 
-Contents: `fit`, `evaluate`, `Speech`.
+Contents: `fit_stages`; `fit`, `evaluate`, `Speech`.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,8 @@ import pandas as pd
 
 from pcodec import PcodecError
 from pcodec.compute.backend import torch
-from pcodec.learning import loop, losses, network, optimizers
-from pcodec.learning.adversarial import Ahead, Critics
+from pcodec.learning import adversarial, loop, losses, network, optimizers
+from pcodec.learning.adversarial import Ahead, Critics, Stage
 from pcodec.learning.checkpoint import digest
 from pcodec.soundstream.config import FRAME
 
@@ -33,6 +34,7 @@ SCALED = tuple(losses.MELS), losses.WINDOWS  # of which
 LATENTS = 200  # s of speech, at least, on which words are placed
 ADAM = functools.partial(torch.optim.AdamW, betas=(0.8, 0.95))
 WEIGHT_DECAY = 0.05  # of matrices
+JUDGED = 4  # stages at which a network is evaluated: 1.6 kb/s
 STRETCH = 100  # frames of an utterance on which its loss is measured
 
 
@@ -97,6 +99,37 @@ def evaluate(model: network.Network, data: Speech, stages: int | None = None, ba
     return data.utterances.assign(loss=torch.cat(found).numpy())
 
 
+def fit_stages(
+    model: network.Network,
+    parts: list[Stage],
+    data: Speech,
+    validation: Speech,
+    checkpoint: Path,
+    critics: Sequence[Critics] = (Critics(),),
+    kept: float = 0.0,
+    unquantized: int = 0,
+    seed: int = 1,
+    **options,
+) -> pd.DataFrame:
+    """`fit`, stage after stage, in place, as `adversarial.fit_stages` does; `options` go to `fit`.
+
+    The words of a network that has learned before are where they are; one that has not begins with `unquantized`
+    updates.
+    """
+    before = model.provenance.get("updates", 0)
+    if not parts:
+        return evaluate(model, validation, options.get("judged", JUDGED)).assign(update=before)
+
+    def of(stage, beside, **own):
+        first = 0 if before or stage is not parts[0] else unquantized
+        return fit(
+            model, data, validation, stage.updates, unquantized=first, learning_rate=stage.learning_rate,
+            critics=beside, **own, **options,
+        )  # fmt: skip
+
+    return adversarial.fit_stages(model, parts, of, checkpoint, critics, kept, seed)
+
+
 def fit(
     model: network.Network,
     data: Speech,
@@ -111,7 +144,7 @@ def fit(
     anneal: float = 0.5,
     average: float = 0.0,
     critics: Critics | None = None,
-    judged: int = 4,
+    judged: int = JUDGED,
     evaluations: int = 5,
     seed: int = 1,
     checkpoint: Path | None = None,

@@ -13,7 +13,7 @@ from pcodec.fargan.config import SIZES
 from pcodec.fargan.examples import Excerpts, mistaken
 from pcodec.fargan.model import Fargan
 from pcodec.features.cepstrum import FRAME
-from pcodec.learning import loop, optimizers
+from pcodec.learning import adversarial, loop, optimizers
 from pcodec.speech import audio
 
 
@@ -63,7 +63,7 @@ def test_an_update_depends_on_its_number_alone(data):
     """So that a killed training continues to the same result (tests/learning/test_loop.py)."""
     draws, unseen = data
     found = []
-    for before, critics in itertools.product(([0, 1, 2, 3], []), (None, training.Critics((256, 128)))):
+    for before, critics in itertools.product(([0, 1, 2, 3], []), (None, adversarial.Critics((256, 128)))):
         model = Fargan(SIZES["tiny"], seed=1)
         learner = loop.Learner(model, optimizers.build(model, "muon"), optimizers.Annealed(1e-3))
         task = training._Training(learner, critics, lambda n: draws[n % 2], unseen, 4, 5, 2, 1)
@@ -81,17 +81,17 @@ def test_stages():
     rates = {"learning_rate": 3.0, "critic_learning_rate": 2.0, "extra_learning_rate": 1.0}
     for before, expected in ((0, [(False, 30, 3.0), (True, 20, 2.0)]), (10, [(False, 20, 3.0), (True, 20, 2.0)]),
                              (35, [(True, 15, 2.0)]), (50, []), (60, [])):  # fmt: skip
-        assert training.stages("general", before, **sizes, **rates) == expected
-    assert training.stages("group", 50, **sizes, **rates) == [(True, 10, 1.0)]
-    assert training.stages("group", 30, **sizes | {"critic_updates": 0}, **rates) == [(False, 10, 1.0)]
+        assert adversarial.stages("general", before, **sizes, **rates) == expected
+    assert adversarial.stages("group", 50, **sizes, **rates) == [(True, 10, 1.0)]
+    assert adversarial.stages("group", 30, **sizes | {"critic_updates": 0}, **rates) == [(False, 10, 1.0)]
 
 
 def test_stages_follow_each_other(data, tmp_path):
     draws, unseen = data
     model = Fargan(SIZES["tiny"], seed=1)
-    parts = [training.Stage(False, 2, 1e-3), training.Stage(True, 2, 1e-3)]
+    parts = [adversarial.Stage(False, 2, 1e-3), adversarial.Stage(True, 2, 1e-3)]
     options = {"batch": 8, "frames": 3, "critic_frames": 6, "redraw": 10, "evaluations": 1}
-    critics = [training.Critics((128,), ahead=2), training.Critics((64,), ahead=2)]
+    critics = [adversarial.Critics((128,), ahead=2), adversarial.Critics((64,), ahead=2)]
     path = tmp_path / "c.pt"
     options |= {"critics": critics, "kept": 0.2}
     history = training.fit_stages(model, parts, lambda n: draws[n % 2], unseen, path, **options)
@@ -115,9 +115,9 @@ def test_the_mean_over_trainings(data, tmp_path):
     """0.2 of the weights before, 0.4 of either training's."""
     draws, unseen = data
     options = {"batch": 8, "frames": 3, "critic_frames": 6, "evaluations": 1, "critics": []}
-    critics = [training.Critics((128,), ahead=1), training.Critics((64,), ahead=1)]
+    critics = [adversarial.Critics((128,), ahead=1), adversarial.Critics((64,), ahead=1)]
     begin, mean, found = Fargan(SIZES["tiny"], seed=1), Fargan(SIZES["tiny"], seed=1), []
-    stage = [training.Stage(True, 2, 1e-3)]
+    stage = [adversarial.Stage(True, 2, 1e-3)]
     fit = functools.partial(training.fit_stages, parts=stage, draw=lambda n: draws[n % 2], validation=unseen)
     for number, each in enumerate(critics):
         found.append(Fargan(SIZES["tiny"], seed=1))

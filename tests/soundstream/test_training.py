@@ -6,7 +6,7 @@ import torch
 
 from pcodec import PcodecError
 from pcodec.learning import loop, losses, optimizers
-from pcodec.learning.adversarial import Critics
+from pcodec.learning.adversarial import Critics, Stage
 from pcodec.soundstream import training
 from pcodec.soundstream.config import SIZES
 from pcodec.soundstream.model import SoundStream
@@ -81,6 +81,21 @@ def test_killed_after_its_words_were_placed_it_continues(data, tmp_path):
     again = SoundStream(SIZES["tiny"], seed=1)
     training.fit(again, *data, **options, checkpoint=path)
     assert all(map(torch.equal, again.state_dict().values(), whole.state_dict().values()))
+
+
+def test_stages_follow_each_other(data, tmp_path):
+    """Words are placed once, in the first stage; then two trainings beside critics, and their mean."""
+    model = SoundStream(SIZES["tiny"], seed=1)
+    parts = [Stage(False, 3, 1e-3), Stage(True, 2, 1e-3)]
+    options = {"batch": 3, "frames": 8, "evaluations": 1, "unquantized": 2, "kept": 0.2}
+    options["critics"] = [Critics((256,), ahead=1), Critics((128,), ahead=1)]
+    history = training.fit_stages(model, parts, *data, tmp_path / "c.pt", **options)
+    assert list(history["update"].unique()) == [0, 3, 5] and list(history.training.unique()) == [0, 1, 2]
+    ends = history[history["update"] == 3].groupby("training").loss.mean()
+    assert ends[1] == ends[2] == pytest.approx(ends[0], rel=1e-4)
+    assert model.quantizer.stages[0].words.std() < 0.95, "no longer random"
+    none = training.fit_stages(model, [], *data, tmp_path / "c.pt")
+    assert none.loss.mean() == pytest.approx(training.evaluate(model, data[1], 4).loss.mean())
 
 
 def test_excerpts_are_of_single_utterances():
