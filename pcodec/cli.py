@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
-from pcodec.codecs import DEFAULT, SHIPPED
+from pcodec.codecs import DEFAULT, LEARNED, SHIPPED
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--jobs", type=_number, default=1, help="files of a folder that are done at once; default 1")
     for each in (encode, decode, roundtrip):
         default = "the shipped one that fits" if each is decode else DEFAULT
-        each.add_argument("--codec", help=f"{', '.join(SHIPPED)} or a folder; default {default}")
+        each.add_argument("--codec", help=f"{', '.join(SHIPPED | LEARNED)} or a folder; default {default}")
         each.add_argument("--decoder", help="which of the folder's decoders: fargan-large, lpcnet-384 ...")
         each.add_argument("--units", type=int, help="of GRU_A: --units 384 is --decoder lpcnet-384")
         each.add_argument("--groups", type=int, help="number of groups C, which of the folder's decoders")

@@ -26,7 +26,7 @@ from pcodec.bitstream import quantizer
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.container import PARAMETRIC, Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
-from pcodec.codecs import DEFAULT, SHIPPED
+from pcodec.codecs import DEFAULT, LEARNED, SHIPPED
 from pcodec.fargan import synthesis as fargan
 from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
 from pcodec.features.cepstrum import FRAME
@@ -72,16 +72,18 @@ class Codec:
         units: int | None = None,
         kbps: float | None = None,
     ) -> "Codec":
-        """One of `SHIPPED`, or the codec of `decoder` and `C` in a folder of trained decoders.
+        """One of `SHIPPED` and `LEARNED`, or the codec of `decoder` and `C` in a folder of trained decoders.
 
         `units` = 384 is short for decoder = "lpcnet-384". A decoder soundstream-SIZE is a `learned.LearnedCodec`, which
         has several rates, in `kbps`; all others have 1.6.
         """
         decoder = f"lpcnet-{units}" if decoder is None and units is not None else decoder
-        if (decoder or "").startswith("soundstream-"):
+        if name_or_folder in LEARNED or (decoder or "").startswith("soundstream-"):
             from pcodec.codecs import learned
 
-            return learned.LearnedCodec(name_or_folder, decoder, C or 1, learned.stages_of(kbps or 1.6))
+            folder = paths.SHIPPED if name_or_folder in LEARNED else name_or_folder
+            stages = learned.stages_of(kbps or 1.6)
+            return learned.LearnedCodec(folder, decoder or LEARNED[name_or_folder], C or 1, stages)
         if kbps not in (None, 1.6):
             raise PcodecError(f"{decoder or name_or_folder}: has a rate of 1.6 kb/s, not {kbps:g}")
         if name_or_folder in SHIPPED:
@@ -90,15 +92,18 @@ class Codec:
                 raise PcodecError(f"the codec {name_or_folder} has C = {own[1]}, not {C}")
             return cls(paths.SHIPPED, own[0] if decoder is None else decoder, own[1])
         if not Path(name_or_folder).is_dir():
-            raise PcodecError(f"{name_or_folder}: neither a folder nor one of {', '.join(SHIPPED)}")
+            raise PcodecError(f"{name_or_folder}: neither a folder nor one of {', '.join(SHIPPED | LEARNED)}")
         if decoder is None or C is None:
             raise PcodecError(f"{name_or_folder}: the decoder and the number of groups must be given")
         return cls(name_or_folder, decoder, C)
 
     @classmethod
     def of(cls, stream: Stream | Kind) -> "Codec":
-        """The default codec, whose one decoder takes a stream of any groups; raises `PcodecError` if it cannot."""
-        codec = cls.load()
+        """The shipped codec of a stream's family; of LPCNet's packets the default one, which takes those of any groups.
+
+        Raises `PcodecError` if it cannot decode the stream.
+        """
+        codec = cls.load(next(iter(LEARNED))) if stream.form.family in LEARNED else cls.load()
         codec.check(stream)
         return codec
 

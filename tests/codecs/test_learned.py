@@ -10,6 +10,7 @@ from pcodec.bitstream.packet_loss import lost_packets
 from pcodec.cli import main
 from pcodec.codecs.learned import LearnedCodec, stages_of
 from pcodec.codecs.parametric import Codec
+from pcodec.evaluation import packages
 from pcodec.soundstream.config import SIZES
 from pcodec.soundstream.model import SoundStream
 from pcodec.speech import audio
@@ -136,6 +137,19 @@ def test_groups_choose_their_networks(tmp_path, speech):
         coder.encode(speech[:16000], group=2)
 
 
+@pytest.mark.parametrize(("kbps", "least"), [(0.8, 0.75), (1.6, 0.8), (3.2, 0.83)])
+def test_the_shipped_one_speaks(kbps, least, librispeech):
+    """Unseen speakers: intelligible, at the right level, and a stream finds its codec."""
+    shipped, found = Codec.load("soundstream", kbps=kbps), []
+    for path in sorted((librispeech / "test-other").rglob("*.flac"))[::16]:
+        original = audio.read(path)[: 4 * audio.RATE]
+        stream = Stream.from_bytes(shipped.encode(original))
+        decoded = np.concatenate(list(Codec.of(stream).decode_blocks(stream)))
+        assert abs(10 * np.log10(np.mean(decoded**2) / np.mean(original**2))) < 8.0, path  # one has a rumble
+        found.append(packages.stoi(original, decoded))
+    assert np.mean(found) > least
+
+
 def test_commands(folder, speech, tmp_path, capsys):
     audio.write(tmp_path / "a.wav", speech[:16000])
     own = ["--codec", str(folder), "--decoder", "soundstream-tiny"]
@@ -148,4 +162,4 @@ def test_commands(folder, speech, tmp_path, capsys):
     assert Stream.read(tmp_path / "a.plpc").form != PARAMETRIC
     capsys.readouterr()
     assert main(["decode", str(tmp_path / "a.plpc"), str(tmp_path / "c.wav")]) == 1
-    assert "soundstream" in capsys.readouterr().err and not (tmp_path / "c.wav").exists()
+    assert "coded with network" in capsys.readouterr().err and not (tmp_path / "c.wav").exists()
