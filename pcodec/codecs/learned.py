@@ -13,6 +13,7 @@ Contents: `LearnedCodec`, `STAGES`, `stages_of`.
 import functools
 import hashlib
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,14 +28,14 @@ from pcodec.soundstream.config import DELAY, FRAME
 from pcodec.speakers import UNKNOWN, groups
 from pcodec.speech import audio
 
-STAGES = 4  # that are sent where no rate is asked for: 1.6 kb/s
+STAGES = 4  # where no number is given: 1.6 kb/s
 FADE = 10  # lost frames, 200 ms, until nothing is left
 BITS = 8.0 * audio.RATE / FRAME / 1000.0  # kb/s of a stage
 
 
 def stages_of(kbps: float) -> int:
     """Stages of a rate in kb/s; raises `PcodecError` unless it is a multiple of 0.4."""
-    stages = round(kbps / BITS)
+    stages = round(kbps / BITS) if math.isfinite(kbps) else 0
     if stages < 1 or abs(stages * BITS - kbps) > 1e-6:
         raise PcodecError(f"a rate is a multiple of {BITS:g} kb/s, got {kbps:g}")
     return stages

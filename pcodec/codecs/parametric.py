@@ -82,7 +82,7 @@ class Codec:
             from pcodec.codecs import learned
 
             folder = paths.SHIPPED if name_or_folder in LEARNED else name_or_folder
-            stages = learned.stages_of(kbps or 1.6)
+            stages = learned.stages_of(1.6 if kbps is None else kbps)
             return learned.LearnedCodec(folder, decoder or LEARNED[name_or_folder], C or 1, stages)
         if kbps not in (None, 1.6):
             raise PcodecError(f"{decoder or name_or_folder}: has a rate of 1.6 kb/s, not {kbps:g}")

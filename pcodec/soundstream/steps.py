@@ -128,8 +128,8 @@ def fold_encoder(arrays: dict[str, np.ndarray], blocks: int) -> Coder:
 def fold_decoder(arrays: dict[str, np.ndarray], blocks: int, late: int) -> Writer:
     """Weights by name -> as they are multiplied."""
     memory = {
-        f"{name}.{kind}": arrays[f"decoder.memory.{kind}_{which}_l0"]
-        for name, which in (("ih", "ih"), ("hh", "hh"))
+        f"{which}.{kind}": arrays[f"decoder.memory.{kind}_{which}_l0"]
+        for which in ("ih", "hh")
         for kind in ("weight", "bias")
     }
     return Writer(

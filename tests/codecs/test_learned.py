@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from pcodec import PcodecError, paths
-from pcodec.bitstream.container import PARAMETRIC, Stream
+from pcodec.bitstream.container import PARAMETRIC, SOUNDSTREAM, Stream
 from pcodec.bitstream.packet_loss import lost_packets
 from pcodec.cli import main
 from pcodec.codecs.learned import LearnedCodec, stages_of
 from pcodec.codecs.parametric import Codec
 from pcodec.evaluation import packages
-from pcodec.soundstream.config import SIZES
+from pcodec.soundstream.config import DELAY, FRAME, SIZES
 from pcodec.soundstream.model import SoundStream
 from pcodec.speech import audio
 
@@ -47,6 +47,16 @@ def test_length_comes_back(folder, speech, samples, kbps):
     assert len(data) == 26 + len(stream.packets) * stages_of(kbps)
     assert len(stream.packets) == -(-(samples + 480) // 320)
     assert stream.payload_rate == pytest.approx(1000 * kbps)
+
+
+def test_the_container_knows_its_frames():
+    assert (SOUNDSTREAM.samples, SOUNDSTREAM.late) == (FRAME, DELAY)
+
+
+@pytest.mark.parametrize("kbps", [0, -0.4, 0.2, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(folder, kbps):
+    with pytest.raises(PcodecError, match="a rate is a multiple of"):
+        Codec.load(folder, "soundstream-tiny", kbps=kbps)
 
 
 def test_pieces_are_the_whole(coder, speech):
