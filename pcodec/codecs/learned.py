@@ -21,7 +21,8 @@ import numpy as np
 
 from pcodec import PcodecError
 from pcodec.bitstream.container import SOUNDSTREAM, Kind, Stream
-from pcodec.codecs.parametric import LISTEN, first, signal_of, without_offset
+from pcodec.codecs.parametric import LISTEN, first
+from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.learning import weights
 from pcodec.soundstream.coding import AT_ONCE, DecoderState, EncoderState, SoundStreamCoder
 from pcodec.soundstream.config import DELAY, FRAME

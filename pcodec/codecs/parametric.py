@@ -9,7 +9,7 @@ each group, <decoder>-C<C>-g<group>.safetensors, and one for everybody, <decoder
 lpcnet-384. Files named as by version 0.1 are found too. A packet is 40 ms, 640 samples at 16 kHz. Notebook
 08_synthesis.
 
-Contents: `Codec`, `Encoder`, `Decoder`, `signal_of`, `without_offset`, `first`, `FAMILIES`.
+Contents: `Codec`, `Encoder`, `Decoder`, `first`, `FAMILIES`.
 """
 
 import functools
@@ -19,14 +19,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import scipy.signal
 
-from pcodec import PcodecError, features, note, paths
+from pcodec import PcodecError, features, paths
 from pcodec.bitstream import quantizer
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.container import PARAMETRIC, Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
 from pcodec.codecs import DEFAULT, LEARNED, SHIPPED
+from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.fargan import synthesis as fargan
 from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
 from pcodec.features.cepstrum import FRAME
@@ -38,7 +38,6 @@ from pcodec.speech import audio
 
 FAMILIES = {"fargan": fargan.Synthesizer, "lpcnet": lpcnet.Synthesizer}
 LISTEN = 60 * audio.RATE  # samples from its start that decide the group of a signal
-OFFSET, OFFSET_OVER = 0.02, 5 * audio.RATE  # mean of so many samples at a signal's start, from which on it is removed
 AT_ONCE = 25  # packets decoded at a time: bounds the memory
 SILENCE = -12.4  # c0 under which a frame is digital silence, sent as -12.5; a bit that flips now and then has -12.25
 FADE = 20  # lost frames, 200 ms, until nothing is left
@@ -229,41 +228,6 @@ class Codec:
                 f"{file}: trained with codebooks {provenance.get('codebooks')}, not {self.codebooks.identity}"
             )
         return self.family.of(config, arrays)
-
-
-def signal_of(samples: np.ndarray, rate: int) -> np.ndarray:
-    """What a user gives to `Codec.encode` -> (samples,) at 16 kHz; raises `PcodecError` if it is no signal."""
-    samples = np.asarray(samples)
-    if samples.ndim == 2 and samples.shape[1] <= samples.shape[0] and np.issubdtype(samples.dtype, np.floating):
-        samples, _ = audio.mono(samples)
-    samples = audio.checked(samples)
-    if not isinstance(rate, int | float | np.number) or not float(rate).is_integer() or rate <= 0:
-        raise PcodecError(f"a rate is a positive whole number of Hz, got {rate}")
-    return audio.resample(samples, int(rate)) if rate != audio.RATE and len(samples) else samples
-
-
-def without_offset(blocks: Iterable[np.ndarray], least: float = OFFSET) -> Iterator[np.ndarray]:
-    """The pieces of a signal (samples,) at 16 kHz, high-passed if the mean of its first seconds is `least` or more.
-
-    They are seconds of the first piece: those of a live talk are short, and always filtered (`least` = 0).
-
-    A constant offset, of a cheap sound card, is energy in the lowest band, from which a decoder bursts. Other signals
-    are left as they are, bit by bit.
-    """
-    blocks = iter(blocks)
-    first = next(blocks, None)
-    if first is None:
-        return
-    offset = first[:OFFSET_OVER].mean(dtype=np.float64) if len(first) else 0.0
-    if abs(offset) < least:
-        yield from itertools.chain([first], blocks)
-        return
-    if abs(offset) >= OFFSET:
-        note(f"a constant offset of {offset:.2f} is removed")
-    state = scipy.signal.lfilter_zi(*audio.HIGH_PASS) * offset
-    for block in itertools.chain([first], blocks):
-        filtered, state = scipy.signal.lfilter(*audio.HIGH_PASS, block, zi=state)
-        yield filtered.astype(np.float32)
 
 
 def first(folder: Path, *names: str) -> Path:

@@ -16,7 +16,8 @@ import numpy as np
 from pcodec import PcodecError
 from pcodec.bitstream import live
 from pcodec.bitstream.container import HEADER_BYTES, Stream
-from pcodec.codecs.parametric import Codec, Decoder, Encoder, without_offset
+from pcodec.codecs.parametric import Codec, Decoder, Encoder
+from pcodec.codecs.signals import without_offset
 from pcodec.features.vocoder import DELAY
 from pcodec.speech import audio
 from pcodec.speech.decoders import Raw

@@ -9,7 +9,7 @@ import pytest
 from pcodec import PcodecError
 from pcodec.bitstream.container import HEADER_BYTES, Stream
 from pcodec.bitstream.packets import packets_of
-from pcodec.codecs import parametric
+from pcodec.codecs import parametric, signals
 from pcodec.evaluation import packages
 from pcodec.features.vocoder import DELAY
 from pcodec.learning import adapter, weights
@@ -218,9 +218,9 @@ def test_one_decoder_for_all_takes_every_stream(coder, one_for_all, speech):
 def test_a_constant_offset_is_removed_and_nothing_else_is_changed(coder, speech, capsys):
     part = speech[:32000]
     plain = [np.float32(block) for block in (part[:9000], part[9000:])]
-    assert np.array_equal(np.concatenate(list(parametric.without_offset(plain))), part)
+    assert np.array_equal(np.concatenate(list(signals.without_offset(plain))), part)
     assert "offset" not in capsys.readouterr().err
-    shifted = list(parametric.without_offset([block + np.float32(0.4) for block in plain]))
+    shifted = list(signals.without_offset([block + np.float32(0.4) for block in plain]))
     assert "a constant offset of 0.40 is removed" in capsys.readouterr().err
     assert abs(np.concatenate(shifted)[8000:].mean()) < 1e-3
     assert np.corrcoef(np.concatenate(shifted)[8000:], part[8000:])[0, 1] > 0.98
