@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
             "--kbps", type=float, help="rate of a decoder that has several, soundstream-SIZE; default 1.6"
         )
     for each in (encode, roundtrip):
+        each.add_argument("--denoise", action="store_true", help="without the noise beside the speech; soundstream")
         each.add_argument(
             "--group", type=_group, help="0, 1 ..., or unknown for the general decoder; default: estimated"
         )
@@ -233,17 +234,22 @@ def _folder(action, options, **values) -> int:
     if options.output == "-" or options.jobs < 1 or options.raw:
         raise PcodecError("a folder goes to a folder, with 1 job or more, and without --raw")
     given = options.codec or (DEFAULT if action == "encode" else None)
-    make = functools.partial(_loaded, given, options.decoder, options.groups, options.units, options.kbps)
+    make = functools.partial(_loaded, given, *_which(options))
     done = folders.run(action, Path(options.input), Path(options.output), make, options.jobs, **values)
     for line in folders.told(done):
         print(line)
     return int(any(each.state == "failed" for each in done))
 
 
-def _loaded(name, decoder, groups, units, kbps):
+def _loaded(name, *which):
     from pcodec.codecs.parametric import Codec
 
-    return Codec.load(name, decoder, groups, units, kbps) if name else None
+    return Codec.load(name, *which) if name else None
+
+
+def _which(options):
+    """What `Codec.load` is given beside a name."""
+    return options.decoder, options.groups, options.units, options.kbps, getattr(options, "denoise", False)
 
 
 def _roundtrip(options) -> int:
@@ -256,7 +262,7 @@ def _roundtrip(options) -> int:
 
 
 def _codec(options, default=None):
-    return _loaded(options.codec or default, options.decoder, options.groups, options.units, options.kbps)
+    return _loaded(options.codec or default, *_which(options))
 
 
 def _group(text: str) -> int:

@@ -45,9 +45,19 @@ def stages_of(kbps: float) -> int:
 class LearnedCodec:
     """Encoders, quantizers and decoders that belong together."""
 
-    def __init__(self, folder: str | Path, decoder: str = "soundstream-large", C: int = 1, stages: int = STAGES):
-        """The codec of `decoder` and `C` in a folder. Raises `PcodecError` naming the file that is missing or wrong."""
-        folder, self.decoder, self.C, self.stages = Path(folder), decoder, C, stages
+    def __init__(
+        self,
+        folder: str | Path,
+        decoder: str = "soundstream-large",
+        C: int = 1,
+        stages: int = STAGES,
+        denoise: bool = False,
+    ):
+        """The codec of `decoder` and `C` in a folder; with `denoise` it encodes speech without the noise beside it.
+
+        Raises `PcodecError` naming the file that is missing or wrong.
+        """
+        folder, self.decoder, self.C, self.stages, self.denoise = Path(folder), decoder, C, stages, denoise
         everybody = first(folder, *(f"{decoder}-{name}" for name in ("control", "general", "1-0")))
         self.files = {UNKNOWN: everybody}
         for group in range(C):
@@ -87,7 +97,7 @@ class LearnedCodec:
                 samples += len(block)
             left = np.concatenate([left, block])
             whole = len(left) // FRAME * FRAME
-            packets.append(coder.encode(state, left[:whole], self.stages).astype(np.uint8))
+            packets.append(coder.encode(state, left[:whole], self.stages, self.denoise).astype(np.uint8))
             left = left[whole:]
         return Stream(np.concatenate(packets), samples, self.identity, self.C, (group,), form=self.form)
 

@@ -70,11 +70,12 @@ class Codec:
         C: int | None = None,
         units: int | None = None,
         kbps: float | None = None,
+        denoise: bool = False,
     ) -> "Codec":
         """One of `SHIPPED` and `LEARNED`, or the codec of `decoder` and `C` in a folder of trained decoders.
 
         `units` = 384 is short for decoder = "lpcnet-384". A decoder soundstream-SIZE is a `learned.LearnedCodec`, which
-        has several rates, in `kbps`; all others have 1.6.
+        has several rates, in `kbps`, and can `denoise` what it encodes; all others have 1.6.
         """
         decoder = f"lpcnet-{units}" if decoder is None and units is not None else decoder
         if name_or_folder in LEARNED or (decoder or "").startswith("soundstream-"):
@@ -82,7 +83,9 @@ class Codec:
 
             folder = paths.SHIPPED if name_or_folder in LEARNED else name_or_folder
             stages = learned.stages_of(1.6 if kbps is None else kbps)
-            return learned.LearnedCodec(folder, decoder or LEARNED[name_or_folder], C or 1, stages)
+            return learned.LearnedCodec(folder, decoder or LEARNED[name_or_folder], C or 1, stages, denoise)
+        if denoise:
+            raise PcodecError(f"{decoder or name_or_folder}: removes no noise; soundstream does")
         if kbps not in (None, 1.6):
             raise PcodecError(f"{decoder or name_or_folder}: has a rate of 1.6 kb/s, not {kbps:g}")
         if name_or_folder in SHIPPED:

@@ -85,7 +85,7 @@ class SoundStreamCoder:
             raise PcodecError(f"compiled coding has averaged words, not {config.quantizer} ones")
         self.config = config
         arrays = {name: value.astype(np.float16).astype(np.float32) for name, value in arrays.items()}
-        self.encoder = steps.fold_encoder(arrays, config.encoder_blocks)
+        self.encoders = steps.fold_encoder(arrays, config.encoder_blocks)
         self.decoder = steps.fold_decoder(arrays, config.decoder_blocks, config.late_blocks)
         self.words = [steps.fold_words(arrays[f"quantizer.stages.{n}.words"]) for n in range(config.stages)]
 
@@ -95,24 +95,26 @@ class SoundStreamCoder:
         config, arrays, _ = weights.read(path, SoundStreamConfig)
         return cls(config, arrays)
 
-    def latents(self, state: EncoderState, samples: np.ndarray) -> np.ndarray:
-        """The next whole frames of a signal (320 T,) -> latents (T, D)."""
+    def latents(self, state: EncoderState, samples: np.ndarray, denoise: bool = False) -> np.ndarray:
+        """The next whole frames of a signal (320 T,) -> latents (T, D); with `denoise` those of its speech alone."""
         seen = np.concatenate([state.samples, np.asarray(samples, np.float32)])
         state.samples = seen[-DELAY:]
         levels = np.empty((len(samples) // HOP, BINS), np.float32)
         frames = np.empty((len(levels), WINDOW), np.float32)
         steps.framed(seen, HANN, HOP, frames)
         steps.log_levels(_each(scipy.fft.rfft, frames, BINS, np.complex64), *SCALED, levels)
-        return steps.encode(self.encoder, levels.reshape(-1, FRAME // HOP * BINS), state.tails)
+        return steps.encode(self.encoders[denoise], levels.reshape(-1, FRAME // HOP * BINS), state.tails)
 
-    def encode(self, state: EncoderState, samples: np.ndarray, stages: int | None = None) -> np.ndarray:
-        """The next whole frames of a signal (320 T,) -> codes (T, stages)."""
+    def encode(
+        self, state: EncoderState, samples: np.ndarray, stages: int | None = None, denoise: bool = False
+    ) -> np.ndarray:
+        """The next whole frames of a signal (320 T,) -> codes (T, stages); with `denoise` of its speech alone."""
         stages = self.config.stages if stages is None else stages
         if len(samples) % FRAME or not 1 <= stages <= self.config.stages:
             raise PcodecError(f"cannot encode {len(samples)} samples at {stages} stages")
         codes = np.zeros((len(samples) // FRAME, stages), np.int64)
         for begin in range(0, len(codes), AT_ONCE):
-            left = self.latents(state, samples[FRAME * begin : FRAME * (begin + AT_ONCE)])
+            left = self.latents(state, samples[FRAME * begin : FRAME * (begin + AT_ONCE)], denoise)
             for number, words in enumerate(self.words[:stages]):
                 which = np.empty(len(left), np.int64)
                 steps.look_up(words, left, which)

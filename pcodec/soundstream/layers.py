@@ -4,7 +4,7 @@ Task: spectra that end where their frame ends, blocks of convolution over time, 
 
 Conventions: sequences are (B, T, width); signals (B, samples). Before its beginning a sequence is zero.
 
-Contents: `spectra`, `signal`, `CausalConv`, `Block`.
+Contents: `spectra`, `signal`, `CausalConv`, `Block`, `Switched`.
 """
 
 from pcodec.compute.backend import torch
@@ -32,6 +32,25 @@ def signal(spectra):
     return sum(nn.functional.pad(part, (0, 0, late, 0))[:, : part.shape[1]] for late, part in enumerate(parts)).flatten(
         1
     )
+
+
+class Switched(nn.LayerNorm):
+    """Layer norm, scaled and shifted once more where a switch is on (FiLM; SoundStream, section III-E).
+
+    Off, it is a layer norm; so is it on, until it has learned.
+    """
+
+    def __init__(self, width: int):
+        super().__init__(width)
+        self.gains, self.offsets = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
+
+    def forward(self, x, switch=None):
+        """x (B, T, width), switch (B,) 0 or 1, or None for off."""
+        x = super().forward(x)
+        if switch is None:
+            return x
+        switch = switch[:, None, None]
+        return x * (1.0 + switch * self.gains) + switch * self.offsets
 
 
 class CausalConv(nn.Module):

@@ -24,27 +24,27 @@ from pcodec.soundstream.config import (
     SPREAD,
     SoundStreamConfig,
 )
-from pcodec.soundstream.layers import Block, signal, spectra
+from pcodec.soundstream.layers import Block, Switched, signal, spectra
 
 nn = torch.nn
 
 
 class Encoder(nn.Module):
-    """Signals (B, 320 T) -> latents (B, T, D)."""
+    """Signals (B, 320 T) -> latents (B, T, D); with `denoise` (B,), 0 or 1, those of the speech alone where it is 1."""
 
     def __init__(self, config: SoundStreamConfig):
         super().__init__()
         self.inside = nn.Linear(FRAME // HOP * BINS, config.encoder)
-        self.norm = nn.LayerNorm(config.encoder)
+        self.norm = Switched(config.encoder)
         self.blocks = nn.ModuleList(Block(config.encoder) for _ in range(config.encoder_blocks))
-        self.last, self.latent = nn.LayerNorm(config.encoder), nn.Linear(config.encoder, config.latent)
+        self.last, self.latent = Switched(config.encoder), nn.Linear(config.encoder, config.latent)
 
-    def forward(self, signals):
+    def forward(self, signals, denoise=None):
         levels = (torch.log(spectra(signals).abs() + FLOOR) - CENTRE) / SPREAD
-        x = self.norm(self.inside(levels.unflatten(1, (-1, FRAME // HOP)).flatten(2)))
+        x = self.norm(self.inside(levels.unflatten(1, (-1, FRAME // HOP)).flatten(2)), denoise)
         for block in self.blocks:
             x = block(x)
-        return self.latent(self.last(x))
+        return self.latent(self.last(x, denoise))
 
 
 class Decoder(nn.Module):

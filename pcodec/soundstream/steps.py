@@ -99,8 +99,12 @@ def _layer(arrays, name):
     return Layer(pack(np.pad(weight, [(0, extra), (0, 0)])), np.pad(bias, (0, extra)).astype(np.float32))
 
 
-def _norm(arrays, name):
-    return Norm(arrays[f"{name}.weight"], arrays[f"{name}.bias"])
+def _norm(arrays, name, switch=False):
+    norm = Norm(arrays[f"{name}.weight"], arrays[f"{name}.bias"])
+    if not switch:
+        return norm
+    gains = 1.0 + arrays[f"{name}.gains"]
+    return Norm(norm.weight * gains, norm.bias * gains + arrays[f"{name}.offsets"])
 
 
 def _blocks(arrays, name, count):
@@ -117,12 +121,12 @@ def _blocks(arrays, name, count):
     )
 
 
-def fold_encoder(arrays: dict[str, np.ndarray], blocks: int) -> Coder:
-    """Weights by name -> as they are multiplied."""
-    return Coder(
-        _layer(arrays, "encoder.inside"), _norm(arrays, "encoder.norm"), _blocks(arrays, "encoder.blocks", blocks),
-        _norm(arrays, "encoder.last"), _layer(arrays, "encoder.latent"),
-    )  # fmt: skip
+def fold_encoder(arrays: dict[str, np.ndarray], blocks: int) -> tuple[Coder, Coder]:
+    """Weights by name -> as they are multiplied, in the encoder and in the one that removes noise."""
+    inside, latent = (_layer(arrays, f"encoder.{name}") for name in ("inside", "latent"))
+    between = _blocks(arrays, "encoder.blocks", blocks)
+    ends = ((_norm(arrays, f"encoder.{name}", switch) for name in ("norm", "last")) for switch in (False, True))
+    return tuple(Coder(inside, first, between, last, latent) for first, last in ends)
 
 
 def fold_decoder(arrays: dict[str, np.ndarray], blocks: int, late: int) -> Writer:

@@ -5,11 +5,14 @@ encoder makes, and all three go on together, with as many stages as an excerpt h
 SoundStream, Zeghidour et al. 2021, section III-D): one model serves all rates. Spectral losses see no noise as it is;
 critics do.
 
+With noise, half of the excerpts are noisy, and half of all are to come out without (section III-E): the encoder learns
+both, and a switch says which.
+
 Conventions: excerpts (B, 320 T) of single utterances, with random level and polarity. The loss of what is written is
 taken as late as the network is. Any network with `encoder`, `quantizer`, `write` and `delay` can be trained:
 `model.SoundStream`, on spectra, and `wave.WaveStream`, on samples.
 
-Contents: `fit_stages`; `fit`, `evaluate`, `Speech`.
+Contents: `fit_stages`; `fit`, `evaluate`, `Speech`, `beside_noise`.
 """
 
 import functools
@@ -26,6 +29,7 @@ from pcodec.learning import adversarial, loop, losses, network, optimizers
 from pcodec.learning.adversarial import Ahead, Critics, Stage
 from pcodec.learning.checkpoint import digest
 from pcodec.soundstream.config import FRAME
+from pcodec.speech.noise import Noise, mixed
 
 LEVELS = -14.0, 8.0  # dB, lowest and highest
 COMMITMENT = 1.0  # weight of the quantizer's loss
@@ -35,6 +39,7 @@ LATENTS = 200  # s of speech, at least, on which words are placed
 ADAM = functools.partial(torch.optim.AdamW, betas=(0.8, 0.95))
 WEIGHT_DECAY = 0.05  # of matrices
 JUDGED = 4  # stages at which a network is evaluated: 1.6 kb/s
+SNR = -5.0, 20.0  # dB, of noisy excerpts
 STRETCH = 100  # frames of an utterance on which its loss is measured
 
 
@@ -77,6 +82,19 @@ class Speech:
             part = part[first : first + FRAME * frames]
             cut.append(torch.nn.functional.pad(part, (0, FRAME * frames - len(part))))
         return torch.stack(cut)
+
+
+def beside_noise(signals: torch.Tensor, noise: Noise, rng: np.random.Generator):
+    """Signals (B, samples) -> what is heard, what is wanted (each (B, samples)), whether noise is removed (B,) 0 or 1.
+
+    Each is noisy, and each is to be without noise, as likely as not; a noisy one that may stay so is wanted as it is.
+    """
+    count, samples = signals.shape
+    noisy, removed = rng.integers(2, size=(2, count)).astype(bool)
+    dirty = mixed(signals.numpy(), noise.draw(count, samples, rng), rng.uniform(*SNR, count))
+    heard = torch.where(torch.from_numpy(noisy)[:, None], torch.from_numpy(dirty).clamp(-1, 1), signals)
+    removed = torch.from_numpy(removed)
+    return heard, torch.where(removed[:, None], signals, heard), removed.float()
 
 
 def loss_of(found, true, mels=tuple(losses.MELS), windows=losses.WINDOWS):
@@ -144,6 +162,7 @@ def fit(
     anneal: float = 0.5,
     average: float = 0.0,
     critics: Critics | None = None,
+    noise: Noise | None = None,
     judged: int = JUDGED,
     evaluations: int = 5,
     seed: int = 1,
@@ -153,8 +172,8 @@ def fit(
     training_loss.
 
     In the first `unquantized` updates latents are passed on as they are; then words are placed. An excerpt uses one of
-    `rates`, numbers of stages, by default 1 to all. `critics` learn ahead of the model, then beside it. The rest as in
-    `loop.fit`.
+    `rates`, numbers of stages, by default 1 to all. `critics` learn ahead of the model, then beside it. With
+    `noise` it learns to remove that, too. The rest as in `loop.fit`.
     """
     if batch < 2 or FRAME * frames <= 2 * model.delay or not {*rates} <= {*range(1, model.config.stages + 1)}:
         raise PcodecError(f"cannot train with batch {batch}, frames {frames}, rates {list(rates)}")
@@ -162,7 +181,7 @@ def fit(
         model, optimizers.build(model, "muon", ADAM, WEIGHT_DECAY), optimizers.Annealed(learning_rate, 0.0, anneal)
     )
     rates = rates or tuple(range(1, model.config.stages + 1))
-    task = _Training(learner, critics, data, validation, unquantized, batch, frames, rates, judged, seed)
+    task = _Training(learner, critics, data, validation, unquantized, batch, frames, rates, noise, judged, seed)
     if critics and critics.ahead:
         ahead = checkpoint and checkpoint.with_name(f"{checkpoint.stem}-ahead.pt")
         loop.fit(Ahead(task), critics.ahead, evaluations=1, seed=seed, checkpoint=ahead, name="critics")
@@ -172,17 +191,18 @@ def fit(
 class _Training(loop.Task):
     """The codec, and its critics, as the training loop sees them."""
 
-    def __init__(self, learner, critics, data, validation, unquantized, batch, frames, rates, judged, seed):
+    def __init__(self, learner, critics, data, validation, unquantized, batch, frames, rates, noise, judged, seed):
         self.learners, self.model, self.data, self.validation = {"model": learner}, learner.network, data, validation
         self.unquantized, self.batch, self.frames, self.rates = unquantized, batch, frames, np.array(rates)
-        self.critics, self.judged, self.seed = critics, judged, seed
+        self.critics, self.noise, self.judged, self.seed = critics, noise, judged, seed
         self.averaged_from = unquantized + 1 if unquantized else 0  # then words have been placed
         if critics:
             self.learners["critics"] = critics.learner(seed)
 
     def identity(self) -> str:
         settings = (self.model.config, self.critics, self.unquantized, self.batch, self.frames, self.rates.tolist())
-        return digest((*settings, self.judged, self.seed), self.validation.signal)
+        noise = self.noise.names if self.noise else []
+        return digest((*settings, self.judged, self.seed, noise), self.validation.signal)
 
     def start(self):
         """Place the words on what the encoder makes of training speech."""
@@ -199,8 +219,12 @@ class _Training(loop.Task):
         if update == self.unquantized and self.unquantized:
             self.start()
         rng = np.random.default_rng([self.seed, update])
-        signals = self.data.draw(self.batch, self.frames, rng)
-        latents, loss = self.model.encoder(signals), torch.zeros(())
+        heard = signals = self.data.draw(self.batch, self.frames, rng)
+        switch = ()
+        if self.noise:
+            heard, signals, removed = beside_noise(signals, self.noise, rng)
+            switch = (removed,)
+        latents, loss = self.model.encoder(heard, *switch), torch.zeros(())
         if update >= self.unquantized:
             latents, _, loss = self.model.quantizer(latents, torch.from_numpy(rng.choice(self.rates, self.batch)))
         return self.model.write(latents), signals, loss

@@ -160,6 +160,21 @@ def test_the_shipped_one_speaks(kbps, least, librispeech):
     assert np.mean(found) > least
 
 
+def test_noise_is_removed_on_demand(tmp_path, speech):
+    """The packets are those of the encoder whose switch is on; they are decoded like any others."""
+    model = network(1)
+    with torch.no_grad():
+        model.encoder.last.offsets.fill_(0.5)
+    model.save(tmp_path / "soundstream-tiny-general.safetensors", np.float16)
+    coder, quiet = (Codec.load(tmp_path, "soundstream-tiny", denoise=denoise) for denoise in (False, True))
+    signal = speech[:16000].astype(np.float32)
+    streams = [each.encode_blocks([signal]) for each in (coder, quiet)]
+    assert (streams[0].packets != streams[1].packets).any()
+    assert np.array_equal(*(each.decode(streams[1].to_bytes())[0] for each in (coder, quiet)))
+    with pytest.raises(PcodecError, match="framewise: removes no noise; soundstream does"):
+        Codec.load("framewise", denoise=True)
+
+
 def test_commands(folder, speech, tmp_path, capsys):
     audio.write(tmp_path / "a.wav", speech[:16000])
     own = ["--codec", str(folder), "--decoder", "soundstream-tiny"]

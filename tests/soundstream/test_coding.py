@@ -27,7 +27,7 @@ def network(size, signal):
         for name, parameter in model.named_parameters():
             if name.endswith("scale"):
                 parameter.fill_(0.5)
-            elif name.endswith("bias"):
+            elif name.endswith(("bias", "gains", "offsets")):
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
         model.half().float()
         latents = model.encoder(torch.from_numpy(signal)[None]).repeat(1, 20, 1)
@@ -48,6 +48,10 @@ def test_compiled_is_the_network(both, signal):
         latents = model.encoder(torch.from_numpy(signal)[None])
         found = coder.latents(EncoderState(model.config), signal)
         assert np.abs(latents[0].numpy() - found).max() < 1e-4  # logarithms of quiet bins
+        alone = model.encoder(torch.from_numpy(signal)[None], torch.ones(1))
+        found = coder.latents(EncoderState(model.config), signal, denoise=True)
+        assert np.abs(alone[0].numpy() - found).max() < 1e-4
+        assert (alone - latents).abs().max() > 0.1
         codes = coder.encode(EncoderState(model.config), signal)
         assert (codes == model.quantizer.encode(latents)[0].numpy()).mean() > 0.99
         noise = np.random.default_rng(7).standard_normal((2 * FRAMES, model.config.noise), dtype=np.float32)

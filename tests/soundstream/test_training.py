@@ -10,7 +10,7 @@ from pcodec.learning.adversarial import Critics, Stage
 from pcodec.soundstream import training
 from pcodec.soundstream.config import SIZES
 from pcodec.soundstream.model import SoundStream
-from pcodec.speech import audio
+from pcodec.speech import audio, noise
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_an_update_depends_on_its_number_alone(data):
         for critics in (None, Critics((256,))):
             model = SoundStream(SIZES["tiny"], seed=1)
             learner = loop.Learner(model, optimizers.build(model, "muon"), optimizers.Annealed(1e-3))
-            task = training._Training(learner, critics, *data, 5, 3, 10, (1, 8), 4, 1)
+            task = training._Training(learner, critics, *data, 5, 3, 10, (1, 8), None, 4, 1)
             for update in [*before, 4]:
                 torch.manual_seed(update)
                 named = {name: loss.item() for name, loss in task.losses(update)}
@@ -96,6 +96,28 @@ def test_stages_follow_each_other(data, tmp_path):
     assert model.quantizer.stages[0].words.std() < 0.95, "no longer random"
     none = training.fit_stages(model, [], *data, tmp_path / "c.pt")
     assert none.loss.mean() == pytest.approx(training.evaluate(model, data[1], 4).loss.mean())
+
+
+def test_noise_is_removed_where_it_is_to_be(data):
+    """Half of the excerpts are noisy; of these, half are wanted clean; the switch alone learns from being on."""
+    rain = noise.Noise.of([("rain", np.random.default_rng(1).standard_normal(16000))])
+    signals = data[0].draw(400, 5, np.random.default_rng(1))
+    heard, wanted, removed = training.beside_noise(signals, rain, np.random.default_rng(2))
+    noisy = (heard != signals).any(dim=1)
+    clean = (wanted == signals).all(dim=1)
+    assert torch.equal(clean, (removed > 0) | ~noisy) and torch.equal(wanted[removed == 0], heard[removed == 0])
+    shares = [part.float().mean().item() for part in (noisy, removed > 0, noisy & (removed > 0))]
+    assert shares == pytest.approx([0.5, 0.5, 0.25], abs=0.08)
+    model = SoundStream(SIZES["tiny"], seed=1)
+    assert all((norm.gains == 0).all() for norm in (model.encoder.norm, model.encoder.last))
+    with torch.no_grad():
+        assert torch.equal(model.encoder(signals[:3]), model.encoder(signals[:3], torch.ones(3))), "it has not learned"
+    training.fit(model, *data, updates=4, batch=4, frames=12, evaluations=1, noise=rain)
+    assert all(
+        (weight != 0).any()
+        for norm in (model.encoder.norm, model.encoder.last)
+        for weight in (norm.gains, norm.offsets)
+    )
 
 
 def test_excerpts_are_of_single_utterances():
