@@ -154,7 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     personalize = commands.add_parser("personalize", help="adapt a decoder to one speaker, from a minute of speech")
     personalize.add_argument("recordings", type=Path, help="a folder of one speaker's audio files")
     personalize.add_argument("output", type=Path, help="the adapter to write, .safetensors")
-    personalize.add_argument("--decoder", type=Path, help="to adapt; default: the shipped codec's for everybody")
+    personalize.add_argument(
+        "--decoder", default=DEFAULT, help=f"to adapt: a file, or {', '.join(SHIPPED | LEARNED)}; default {DEFAULT}"
+    )
     personalize.add_argument("--codebooks", type=Path, help="default: codebooks.npz beside the decoder")
     personalize.add_argument("--updates", type=int, default=600)
     personalize.add_argument("--rank", type=int, default=8, help="of the updates of matrices; the file grows with it")
@@ -350,11 +352,11 @@ def _personalize(options) -> int:
     from pcodec.codecs.parametric import Codec
     from pcodec.speakers import UNKNOWN
 
-    file = options.decoder or Codec.load().files[UNKNOWN]
+    shipped = options.decoder in SHIPPED | LEARNED
+    file = Codec.load(options.decoder).files[UNKNOWN] if shipped else Path(options.decoder)
     done = personalization.personalize(
-        file, options.codebooks or file.parent / "codebooks.npz", options.recordings, options.output,
-        options.updates, options.rank, options.seed,
-    )  # fmt: skip
+        file, options.codebooks, options.recordings, options.output, options.updates, options.rank, options.seed
+    )
     print(f"{options.output}: {done.bytes / 1000:.0f} kB, learnt from {done.seconds:.0f} s")
     print(f"loss on {done.held_back} pieces held back: {done.before:.4g} without the adapter, "
           f"{done.after:.4g} with it")  # fmt: skip

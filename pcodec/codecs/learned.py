@@ -45,6 +45,8 @@ def stages_of(kbps: float) -> int:
 class LearnedCodec:
     """Encoders, quantizers and decoders that belong together."""
 
+    CONFIG = SoundStreamCoder.CONFIG
+
     def __init__(
         self,
         folder: str | Path,
@@ -64,7 +66,7 @@ class LearnedCodec:
             own = f"{decoder}-C{C}-g{group}"
             self.files[group] = first(folder, own, own) if C > 1 else everybody
         self.groups = groups.SpeakerGroups.load(folder / f"groups-C{C}.safetensors") if C > 1 else None
-        found = [weights.read(file, SoundStreamCoder.CONFIG) for file in dict.fromkeys(self.files.values())]
+        found = [weights.read(file, self.CONFIG) for file in dict.fromkeys(self.files.values())]
         for file, (config, *_) in zip(dict.fromkeys(self.files.values()), found, strict=True):
             if f"soundstream-{config.size}" != decoder:
                 raise PcodecError(f"{file}: has the size {config.size}, not that of {decoder}")
@@ -140,8 +142,21 @@ class LearnedCodec:
             raise PcodecError(f"coded for {stream.groups} speaker groups, this codec has {self.C}")
 
     def adapt(self, path: str | Path) -> None:
-        """There are no adapters for it: raises `PcodecError`."""
-        raise PcodecError(f"{path}: {self.decoder} takes no adapters")
+        """From now on decode with a person's adapter; raises `PcodecError` if it belongs to another network.
+
+        Packets are the same with and without. It is for the codec for everybody.
+        """
+        if self.C > 1:
+            raise PcodecError(
+                f"{path}: {self.decoder} with C = {self.C} takes no adapters, the codec for everybody does"
+            )
+        from pcodec.codecs import personalization
+        from pcodec.learning import adapter
+
+        network, _ = personalization.FAMILIES[self.CONFIG.FAMILY]
+        model = adapter.load(path, network.load(self.files[UNKNOWN]))
+        adapted = SoundStreamCoder(model.config, model.arrays())
+        self.coder = lambda group: adapted
 
 
 def _concealed(packets, lost):

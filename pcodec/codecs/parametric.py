@@ -53,6 +53,7 @@ class Codec:
         if family not in FAMILIES:
             raise PcodecError(f"{decoder}: decoders are called FAMILY-SIZE, of the families {', '.join(FAMILIES)}")
         self.family = FAMILIES[family]
+        self.CONFIG = self.family.CONFIG
         everybody = first(folder, *(f"{self.decoder}-{name}" for name in ("control", "general", "1-0")))
         self.files = {UNKNOWN: everybody}
         for group in range(C):
@@ -60,6 +61,7 @@ class Codec:
             self.files[group] = first(folder, *own) if C > 1 else everybody
         self.codebooks = Codebooks.load(folder / "codebooks.npz")
         self.groups = groups.SpeakerGroups.load(folder / f"groups-C{C}.safetensors") if C > 1 else None
+        self.identity = self.codebooks.identity
         self.synthesizer = functools.cache(self._synthesizer)
 
     @classmethod
@@ -105,7 +107,8 @@ class Codec:
 
         Raises `PcodecError` if it cannot decode the stream.
         """
-        codec = cls.load(next(iter(LEARNED))) if stream.form.family in LEARNED else cls.load()
+        codecs = [cls.load(name) for name in LEARNED] if stream.form.family in LEARNED else [cls.load()]
+        codec = next((each for each in codecs if each.identity == stream.codebooks), codecs[0])
         codec.check(stream)
         return codec
 
@@ -118,9 +121,9 @@ class Codec:
         from pcodec.learning import adapter
 
         wanted = adapter.decoder_of(path)
-        for name in SHIPPED:
+        for name in SHIPPED | LEARNED:
             codec = cls.load(name)
-            config, arrays, _ = weights.read(codec.files[UNKNOWN], codec.family.CONFIG)
+            config, arrays, _ = weights.read(codec.files[UNKNOWN], codec.CONFIG)
             if weights.identity(config, arrays) == wanted:
                 codec.adapt(path)
                 return codec
@@ -135,7 +138,7 @@ class Codec:
         from pcodec.learning import adapter
 
         self.synthesizer(UNKNOWN)  # that the decoder belongs to the codebooks
-        network, _ = personalization.FAMILIES[self.family.CONFIG.FAMILY]
+        network, _ = personalization.FAMILIES[self.CONFIG.FAMILY]
         model = adapter.load(path, network.load(self.files[UNKNOWN]))
         adapted = self.family.of(model.config, model.arrays())
         self.synthesizer, self.C, self.groups = lambda group: adapted, 1, None

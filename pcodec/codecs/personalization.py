@@ -1,6 +1,6 @@
 """A decoder for one person: an adapter, learned from a minute of speech, of whatever family the decoder is.
 
-Conventions: of each family that can be adapted, its network, and its module with `adapt` and `heard`.
+Conventions: of each family that can be adapted, its network, and its module with `adapt`, `heard` and `Adapted`.
 
 Contents: `personalize`, `Personalized`, `FAMILIES`, `pieces`, `hold_back`.
 """
@@ -15,12 +15,15 @@ from pcodec.bitstream.codebooks import Codebooks
 from pcodec.fargan import adapter as fargan
 from pcodec.fargan.model import Fargan
 from pcodec.learning import weights
-from pcodec.learning.adapter import RANK, Adapted
+from pcodec.learning.adapter import RANK
 from pcodec.lpcnet import adapter as lpcnet
 from pcodec.lpcnet.model import LPCNet
+from pcodec.soundstream import adapter as soundstream
+from pcodec.soundstream.model import SoundStream
 from pcodec.speech import audio, corpus
 
-FAMILIES = {"lpcnet": (LPCNet, lpcnet), "fargan": (Fargan, fargan)}
+FAMILIES = {"lpcnet": (LPCNet, lpcnet), "fargan": (Fargan, fargan), "soundstream": (SoundStream, soundstream)}
+LEARNED = ("soundstream",)  # of these, those without codebooks
 PIECE = 5.0  # s: recordings are cut into pieces, of which some are held back
 HELD_BACK = 6  # every sixth piece is not trained on
 LEAST = 10.0  # s of speech to learn from
@@ -64,9 +67,11 @@ class Personalized(NamedTuple):
 
 
 def personalize(
-    decoder: Path, codebooks: Path, recordings: Path, output: Path, updates: int, rank: int = RANK, seed: int = 1
+    decoder: Path, codebooks: Path | None, recordings: Path, output: Path, updates: int, rank: int = RANK, seed: int = 1
 ) -> Personalized:
     """Adapt the decoder in a file to the speaker whose recordings are in a folder; write the adapter to `output`.
+
+    `codebooks` are by default those beside the decoder; a codec that is learned end to end has none.
 
     Killed, it continues from a checkpoint beside `output`. Raises `PcodecError` if the decoder was trained with other
     codebooks, or as `pieces` does.
@@ -75,15 +80,17 @@ def personalize(
     if name not in FAMILIES:
         raise PcodecError(f"{decoder}: of the family {name}; there are adapters for {', '.join(FAMILIES)}")
     network, family = FAMILIES[name]
-    model, books = network.load(decoder), Codebooks.load(codebooks)
-    if model.provenance.get("codebooks") != books.identity:
+    model, books = network.load(decoder), None
+    if name not in LEARNED:
+        books = Codebooks.load(codebooks or decoder.parent / "codebooks.npz")
+    if books and model.provenance.get("codebooks") != books.identity:
         raise PcodecError(
             f"{decoder}: trained with codebooks {model.provenance.get('codebooks')}, not {books.identity}; "
             "give them with --codebooks"
         )
     paths.check_target(output, decoder)
     learnt, measured = hold_back(pieces(recordings))
-    adapted = Adapted(model, rank, seed)
+    adapted = family.Adapted(model, rank, seed)
     checkpoint = output.with_name(output.name + ".checkpoint")
     losses = family.adapt(
         adapted, learnt, family.heard(measured, books), books, seed, updates=updates, evaluations=1,

@@ -5,21 +5,24 @@ is listed here, the notebook reads what is listed here.
 
 Conventions: a decoder's role is "general" (trained on everyone), "control" (the general one, continued on everyone) or
 "group" (the general one, continued on the speakers of a group). C is a number of groups; a decoder for everybody has
-C = 1, group 0. `units` and what follows are LPCNet's, `framewise` and `framewise_C` are sizes and numbers of groups
-of framewise decoders. Notebooks 06_training, 07_validation_loss and 13_framewise_training.
+C = 1, group 0. `units` and what follows are LPCNet's; `framewise` and `framewise_C` are sizes and numbers of groups
+of framewise decoders, `soundstream` and `soundstream_C` of codecs that are learned end to end. Notebooks 06_training,
+07_validation_loss, 13_framewise_training and 15_soundstream_training.
 
-Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `check`, `GRID`.
+Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `check`, `GRID`.
 """
 
 from typing import NamedTuple
 
 from pcodec import PcodecError
-from pcodec.fargan.config import SIZES
+from pcodec.fargan.config import SIZES as FRAMEWISE_SIZES
+from pcodec.soundstream.config import SIZES as SOUNDSTREAM_SIZES
 
 # Names of a preset's grid section, with values of their types.
 GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
-GRID |= {"framewise": ["tiny"], "framewise_C": [2]}
-OPTIONAL = {"capacity": [], "study": 0, "minutes": [], "framewise": [], "framewise_C": []}  # what an absent name means
+GRID |= {"framewise": ["tiny"], "framewise_C": [2], "soundstream": ["tiny"], "soundstream_C": [2]}
+OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
+OPTIONAL |= {"framewise": [], "framewise_C": [], "soundstream": [], "soundstream_C": []}
 ROLES = ("general", "control", "group")
 
 
@@ -44,22 +47,32 @@ class Decoder(NamedTuple):
         _check_role(self, self.role == "general" and (self.scratch or self.minutes))
 
 
-class Framewise(NamedTuple):
-    """One training of a framewise decoder, the grid's part of the parameters of notebook 13."""
-
-    size: str  # one of `fargan.config.SIZES`
+class _Sized(NamedTuple):
+    size: str  # one of its family's `SIZES`
     role: str = "general"
     C: int = 1
     group: int = 0
 
     @property
     def name(self) -> str:
-        """For example fargan-large-general, fargan-small-C2-g0; of its files and tables."""
-        return f"fargan-{self.size}-{_whose(self)}"
+        """For example fargan-large-general, soundstream-small-C2-g0; of its files and tables."""
+        return f"{self.FAMILY}-{self.size}-{_whose(self)}"
 
     def check(self) -> None:
         """Raise `PcodecError` if there is no such decoder."""
-        _check_role(self, self.size not in SIZES)
+        _check_role(self, self.size not in self.SIZES)
+
+
+class Framewise(_Sized):
+    """One training of a framewise decoder, the grid's part of the parameters of notebook 13."""
+
+    FAMILY, SIZES = "fargan", FRAMEWISE_SIZES
+
+
+class SoundStream(_Sized):
+    """One training of a codec that is learned end to end, the grid's part of the parameters of notebook 15."""
+
+    FAMILY, SIZES = "soundstream", SOUNDSTREAM_SIZES
 
 
 def _whose(decoder):
@@ -92,12 +105,19 @@ def decoders(grid: dict) -> list[Decoder]:
 
 def framewise(grid: dict) -> list[Framewise]:
     """All framewise decoders of a grid; where there are no specialists there is no control."""
+    return _sized(Framewise, grid["framewise"], grid["framewise_C"])
+
+
+def soundstream(grid: dict) -> list[SoundStream]:
+    """All codecs of a grid that are learned end to end; where there are no specialists there is no control."""
+    return _sized(SoundStream, grid["soundstream"], grid["soundstream_C"])
+
+
+def _sized(kind, sizes, Cs):
     planned = []
-    for size in grid["framewise"]:
-        planned.append(Framewise(size))
-        if grid["framewise_C"]:
-            planned.append(Framewise(size, "control"))
-        planned += [Framewise(size, "group", C, group) for C in grid["framewise_C"] for group in range(C)]
+    for size in sizes:
+        planned += [kind(size), kind(size, "control")] if Cs else [kind(size)]
+        planned += [kind(size, "group", C, group) for C in Cs for group in range(C)]
     return planned
 
 
@@ -109,20 +129,23 @@ def check(values: dict, where: str) -> None:
     for name in ("units", "C"):
         if not values[name]:
             raise PcodecError(f"{where}: {name} is empty")
-    numbers = (("units", 16, 16), ("capacity", 16, 16), ("C", 2, 1), ("framewise_C", 2, 1), ("minutes", 1, 1))
+    numbers = [("units", 16, 16), ("capacity", 16, 16), ("C", 2, 1), ("minutes", 1, 1)]
+    numbers += [("framewise_C", 2, 1), ("soundstream_C", 2, 1)]
     for name, least, step in numbers:
         for value in values[name]:
             if type(value) is not int or value < least or value % step:
                 raise PcodecError(f"{where}: {name} must list multiples of {step} from {least} up, got {value!r}")
-    for size in values["framewise"]:
-        if size not in SIZES:
-            raise PcodecError(f"{where}: framewise must list sizes of {', '.join(SIZES)}, got {size!r}")
-    if not {*values["framewise_C"]} <= {*values["C"]}:
-        raise PcodecError(f"{where}: framewise_C must be among C, got {values['framewise_C']}")
+    families = {"framewise": FRAMEWISE_SIZES, "soundstream": SOUNDSTREAM_SIZES}
+    for family, known in families.items():
+        for size in values[family]:
+            if size not in known:
+                raise PcodecError(f"{where}: {family} must list sizes of {', '.join(known)}, got {size!r}")
+        if not {*values[f"{family}_C"]} <= {*values["C"]}:
+            raise PcodecError(f"{where}: {family}_C must be among C, got {values[f'{family}_C']}")
     sizes = values["units"] + values["capacity"]
     if values["study"] and values["study"] not in sizes:
         raise PcodecError(f"{where}: study must be 0 or one of {sizes}, got {values['study']}")
-    for name in ("units", "C", "capacity", "minutes", "framewise", "framewise_C"):
+    for name in ("units", "C", "capacity", "minutes", *families, "framewise_C", "soundstream_C"):
         listed = sizes if name == "capacity" else values[name]
         if len(set(listed)) < len(listed):
             raise PcodecError(f"{where}: {name} lists a value twice: {listed}")

@@ -4,6 +4,8 @@ Task: what the paper does for groups, for one speaker and with few numbers to st
 W + U V with U, V of rank r, every vector gets an offset; only these are trained (low-rank adaptation). Added to the
 decoder before it runs they cost nothing in synthesis; what is pruned stays pruned.
 
+Of a codec that is learned end to end only the decoder is adapted, so that its packets are still anybody's.
+
 Conventions: an adapter file is float16 safetensors and belongs to one decoder, which it names by its identity.
 
 Contents: `Adapted`, `load`, `decoder_of`.
@@ -28,13 +30,14 @@ class Adapted(torch.nn.Module):
 
     def __init__(self, base: Network, rank: int = RANK, seed: int = 1):
         super().__init__()
-        largest = max(min(len(value), value[0].numel()) for value in base.parameters())
+        learnt = {name: value for name, value in base.named_parameters() if name.startswith(base.ADAPTED)}
+        largest = max(min(len(value), value[0].numel()) for value in learnt.values())
         if not 1 <= rank < largest:
             raise PcodecError(f"the rank of an adapter is 1 to {largest - 1}, below that of the matrices, got {rank}")
         self.base, self.config, self.rank = copy.deepcopy(base).requires_grad_(False), base.config, rank
         generator = torch.Generator().manual_seed(seed)
         parts = {}
-        for name, value in base.named_parameters():
+        for name, value in learnt.items():
             rows, columns = len(value), value[0].numel()
             if value.ndim >= 2 and min(rows, columns) > rank:
                 parts[f"{name}:up"] = torch.zeros(rows, rank)
@@ -52,7 +55,9 @@ class Adapted(torch.nn.Module):
         merged = {}
         for name, value in self.base.named_parameters():
             key = name.replace(".", "/")
-            if f"{key}:offset" in self.parts:
+            if not name.startswith(self.base.ADAPTED):
+                merged[name] = value
+            elif f"{key}:offset" in self.parts:
                 merged[name] = value + self.parts[f"{key}:offset"]
             else:
                 change = (self.parts[f"{key}:up"] @ self.parts[f"{key}:down"]).view_as(value)
@@ -69,7 +74,7 @@ class Adapted(torch.nn.Module):
     def merged(self) -> Network:
         """A decoder like any other."""
         model = type(self.base)(self.config)
-        model.load_state_dict({name: value.detach() for name, value in self.weights().items()})
+        model.load_state_dict(self.base.state_dict() | {name: value.detach() for name, value in self.weights().items()})
         model.provenance = dict(self.base.provenance)
         return model.eval()
 

@@ -21,6 +21,7 @@ class Network(torch.nn.Module):
     """`provenance` travels with the weights: group, preset, seed, updates, codebooks."""
 
     CONFIG: type  # the family's dataclass of sizes
+    ADAPTED = ""  # what the names of the weights begin with that an adapter updates
 
     def __init__(self, config):
         super().__init__()

@@ -7,14 +7,13 @@ network that is trained with any number of them serves all rates.
 Conventions: latents (B, T, D); codes (B, T, S) int64, 0 .. words - 1, stage after stage; a code costs log2(words) bits.
 While training, gradients pass as if nothing had been quantized (straight-through).
 
-Contents: `Residual`, `Quantized`, `Averaged`, `Factorized`, `KINDS`, `usage`.
+Contents: `Residual`, `Quantized`, `Averaged`, `Factorized`, `KINDS`.
 """
 
 import warnings
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from pcodec import PcodecError
 from pcodec.compute.backend import torch
@@ -199,13 +198,3 @@ class Residual(nn.Module):
         if codes.numel() and not 0 <= codes.min() <= codes.max() < words:
             raise PcodecError(f"codes must be 0 to {words - 1}, got {codes.min()} to {codes.max()}")
         return sum(stage.word(codes[..., number]) for number, stage in enumerate(self.stages[: codes.shape[-1]]))
-
-
-def usage(codes: np.ndarray, words: int) -> pd.DataFrame:
-    """Codes (N, S) -> of each stage: words used, perplexity 2^H, entropy H in bits a code, and how many it costs."""
-    rows = []
-    for stage, column in enumerate(np.asarray(codes).T, start=1):
-        share = np.bincount(column, minlength=words) / len(column)
-        entropy = -(share[share > 0] * np.log2(share[share > 0])).sum()
-        rows.append((stage, int((share > 0).sum()), 2.0**entropy, entropy, np.log2(words)))
-    return pd.DataFrame(rows, columns=["stage", "used", "perplexity", "entropy", "bits"])

@@ -9,8 +9,16 @@ Contents: `speech` (signals and features), `coding` (packets), `speakers` (embed
 `quality` (decoded speech and its cost), and `style`, which they share.
 """
 
-from pcodec.plots.coding import bit_allocation, bit_sensitivity, decoded_features, quantization, rate
-from pcodec.plots.quality import complexity, mushra, objective, objective_paired, quality_complexity, rate_quality
+from pcodec.plots.coding import bit_allocation, bit_sensitivity, codes, decoded_features, quantization, rate
+from pcodec.plots.quality import (
+    complexity,
+    denoising,
+    mushra,
+    objective,
+    objective_paired,
+    quality_complexity,
+    rate_quality,
+)
 from pcodec.plots.speakers import (
     embedding_training,
     groups,
@@ -27,9 +35,11 @@ __all__ = [
     "bit_allocation",
     "bit_sensitivity",
     "capacity",
+    "codes",
     "complexity",
     "corpus",
     "decoded_features",
+    "denoising",
     "embedding_training",
     "excitation",
     "features",

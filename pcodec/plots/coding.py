@@ -3,9 +3,10 @@
 Task: show where the 64 bits of a packet go and what they are worth.
 
 Conventions: features per frame of 10 ms; fields as `pcodec.bitstream.quantizer.FIELDS`. Fields of the pitch are darker
-than those of the spectrum. What lost packets do is drawn by `speech.spectrograms`. Notebook 03_bitstream.
+than those of the spectrum. What lost packets do is drawn by `speech.spectrograms`. Notebooks 03_bitstream and
+16_soundstream.
 
-Contents: `bit_allocation`, `quantization`, `decoded_features`, `bit_sensitivity`, `rate`.
+Contents: `bit_allocation`, `quantization`, `decoded_features`, `bit_sensitivity`, `rate`, `codes`.
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from pcodec.plots import style
+from pcodec.plots import speech, style
 
 OF_PITCH = ("pitch", "modulation", "correlation")  # fields; the others are of the spectrum
 NARROW = 6  # bits; the name of a smaller field is written upright
@@ -100,3 +101,18 @@ def rate(table: pd.DataFrame, ax=None):
     ax.xaxis.set_major_formatter("{x:g}")
     ax.legend(fontsize="small")
     return ax
+
+
+def codes(samples: np.ndarray, places: np.ndarray, rate: int = 16000):
+    """A signal's spectrogram, and below it its codes: `places` (S, T) are their ranks among the words of each stage."""
+    axes = style.panels(2, 1, 8, 2.2, sharex=True)
+    speech.spectrogram(samples, rate, axes[0])
+    axes[0].set(xlabel="")
+    axes[0].set_title("input", fontsize="small")
+    stages, frames = places.shape
+    axes[1].imshow(
+        places, aspect="auto", interpolation="nearest", extent=(0, frames * 0.02, stages + 0.5, 0.5), cmap="viridis"
+    )
+    axes[1].set(ylabel="stage", yticks=range(1, stages + 1), xlabel="time (s)", xlim=(0, len(samples) / rate))
+    axes[1].set_title("codes, in the order of their words' first principal component", fontsize="small")
+    return axes

@@ -3,12 +3,13 @@
 Task: draw means with their intervals for each system, alone, in pairs, against the rate and against operations.
 
 Conventions: a system's colour is its role, its marker says which system of that role it is; intervals are of 95 %.
-Notebooks 09_objective, 10_mushra and 11_complexity.
+Notebooks 09_objective, 10_mushra, 11_complexity and 17_denoising.
 
-Contents: `objective`, `objective_paired`, `rate_quality`, `mushra`, `complexity`, `quality_complexity`.
+Contents: `objective`, `objective_paired`, `rate_quality`, `denoising`, `mushra`, `complexity`, `quality_complexity`.
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -96,6 +97,28 @@ def _against(table, column, label, entry):
         for system, mark in marks.items()
     ]
     axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(marks) // 3), fontsize="small")
+    return axes
+
+
+def denoising(table: pd.DataFrame):
+    """A measure against the noise, a panel per measure. Table: measure, better, system, snr (dB), mean, low, high.
+
+    An infinite signal-to-noise ratio is speech alone, and stands at the right.
+    """
+    ratios = sorted(table.snr.unique())
+    measures, systems = list(table.measure.unique()), list(table.system.unique())
+    axes = style.panels(len(measures), COLUMNS, 3.4, 3.0)
+    for ax, measure in zip(axes, measures, strict=True):
+        for number, system in enumerate(systems):
+            rows = table[(table.measure == measure) & (table.system == system)].sort_values("snr")
+            places = np.searchsorted(ratios, rows.snr) + 0.12 * (number - 1)
+            mark = {"color": style.INK, "marker": style.MARKERS[number], "linestyle": style.LINES[number]}
+            reach = [rows["mean"] - rows.low, rows.high - rows["mean"]]
+            ax.errorbar(places, rows["mean"], reach, **mark, capsize=2, linewidth=1, elinewidth=0.7, label=system)
+        names = ["no noise" if np.isinf(ratio) else f"{ratio:g}" for ratio in ratios]
+        ax.set(ylabel=f"{measure} ({rows.better.iloc[0]} is better)", xticks=range(len(ratios)), xticklabels=names)
+    axes[0].figure.supxlabel("signal-to-noise ratio (dB)")
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(systems))
     return axes
 
 

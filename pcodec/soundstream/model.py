@@ -82,6 +82,7 @@ class SoundStream(network.Network):
     """Encoder, quantizer and decoder."""
 
     CONFIG = SoundStreamConfig
+    ADAPTED = "decoder."
     delay = DELAY  # samples by which what is written is late
 
     def __init__(self, config: SoundStreamConfig | None = None, seed: int | None = None):
@@ -91,6 +92,10 @@ class SoundStream(network.Network):
             self.quantizer = vq.Residual(
                 self.config.latent, self.config.stages, self.config.words, self.config.quantizer
             )
+
+    def forward(self, latents, seed: int | None = None):
+        """As `write`."""
+        return self.write(latents, seed)
 
     def write(self, latents, seed: int | None = None):
         """Latents (B, T, D) -> signals (B, 320 T), with noise of a seed, or with PyTorch's next random numbers."""

@@ -19,12 +19,14 @@ def test_plan_lists_every_decoder_once():
     assert set(names[12:]) == studied and len(names) == len(set(names)) == 21
 
 
-def test_framewise_decoders_of_a_grid():
-    names = [decoder.name for decoder in grid.framewise({"framewise": ["large", "tiny"], "framewise_C": [2]})]
-    assert names == [f"fargan-{size}-{whose}" for size in ("large", "tiny")
+@pytest.mark.parametrize(("listed", "family"), [("framewise", "fargan"), ("soundstream", "soundstream")])
+def test_sized_decoders_of_a_grid(listed, family):
+    plan = getattr(grid, listed)
+    names = [decoder.name for decoder in plan({listed: ["large", "tiny"], f"{listed}_C": [2]})]
+    assert names == [f"{family}-{size}-{whose}" for size in ("large", "tiny")
                      for whose in ("general", "control", "C2-g0", "C2-g1")]  # fmt: skip
-    (alone,) = grid.framewise({"framewise": ["large"], "framewise_C": []})
-    assert alone == grid.Framewise("large", "general")
+    (alone,) = plan({listed: ["large"], f"{listed}_C": []})
+    assert alone == ("large", "general", 1, 0)
     for wrong in ({"size": "huge"}, {"role": "group"}, {"role": "control", "C": 2}):
         with pytest.raises(PcodecError, match="no such decoder: size = "):
             alone._replace(**wrong).check()

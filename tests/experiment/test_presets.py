@@ -65,6 +65,7 @@ def test_values_of_the_right_type_pass(home):
         ("grid: {seed: 1, units: [16], C: [2], study: 32}", r"study must be 0 or one of \[16\], got 32"),
         ("grid: {seed: 1, units: [16], C: [2], framewise: [huge]}", r"framewise must list sizes of large.*got 'huge'"),
         ("grid: {seed: 1, units: [16], C: [2], framewise_C: [4]}", r"framewise_C must be among C, got \[4\]"),
+        ("grid: {seed: 1, units: [16], C: [2], soundstream: [huge]}", r"sizes of large, small, tiny, got 'huge'"),
         ("grid: {seed: 1, units: [16], C: [2], capacity: [16]}", r"capacity lists a value twice: \[16, 16\]"),
         ("grid: {unit: [1]}", r"mine\.yaml: grid: no parameter 'unit'"),
         (GRID + "\n01_x: 7", r"mine\.yaml: 01_x: expected names and values, found 7"),
