@@ -1,4 +1,4 @@
-"""Speech for the tests: generated voices, and LibriSpeech where PCODEC_LIBRISPEECH points to it."""
+"""Speech for the tests: generated voices; LibriSpeech and noise where the environment says that they are."""
 
 import ctypes
 import os
@@ -43,6 +43,14 @@ def librispeech():
     if not root:
         pytest.skip("PCODEC_LIBRISPEECH is not set")
     return Path(root).resolve()
+
+
+@pytest.fixture(scope="session")
+def noise_folder():
+    folder = os.environ.get("PCODEC_NOISE")
+    if not folder:
+        pytest.skip("PCODEC_NOISE is not set")
+    return Path(folder).resolve()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TINY = """
-grid: {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny]}
+grid: {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny], soundstream: [tiny], soundstream_C: [2]}
 01_corpus:
   {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 9}
 03_bitstream: {max_frames: 4800}
@@ -31,6 +31,9 @@ grid: {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny]}
 12_personalization: {updates: 1, adaptation_minutes: [0.05], test_utterances: 1, unseen_seconds: 0.2}
 13_framewise_training: {spectral_updates: 2, critic_updates: 2, batch: 4, frames: 4, critic_frames: 8, evaluations: 1}
 14_framewise_synthesis: {lossy: 1}
+15_soundstream_training: {unquantized: 1, spectral_updates: 2, critic_updates: 1, extra_updates: 1, evaluations: 1}
+16_soundstream: {rates: [0.8, 1.6], counted: 5, lossy: 1}
+17_denoising: {snrs: [5], utterances: 1, measures: [STOI]}
 """
 
 
@@ -48,9 +51,12 @@ def home(tmp_path_factory):
 
 def command(home):
     """Of a run with two cores, for subprocess."""
+    environment = os.environ | {"PCODEC_HOME": str(home)}
+    if noise := os.environ.get("PCODEC_NOISE"):
+        environment["PCODEC_NOISE"] = str((ROOT / noise).resolve())
     return {
         "args": [sys.executable, "-m", "pcodec", "reproduce", "--preset", "tiny", "--cores", "2"],
-        "env": os.environ | {"PCODEC_HOME": str(home)}, "text": True, "preexec_fn": _prepare,
+        "env": environment, "text": True, "preexec_fn": _prepare,
     }  # fmt: skip
 
 
@@ -142,7 +148,8 @@ def test_silence_is_short(first):
 
 def test_every_step_leaves_figures_and_labelled_tables(home, first):
     figures = {path.name for path in (home / "figures" / "tiny-demo").iterdir()}
-    for name in ("embedding", "groups-C2", "validation_loss", "spectrograms", "objective", "features"):
+    made = ["embedding", "groups-C2", "validation_loss", "spectrograms", "objective", "features", "soundstream_codes"]
+    for name in [*made, *(["denoising"] if os.environ.get("PCODEC_NOISE") else [])]:
         assert {f"{name}.png", f"{name}.pdf"} <= figures
     tables = sorted((home / "results" / "tiny-demo").glob("*.csv"))
     assert not len(pd.read_csv(tables.pop([path.stem for path in tables].index("corpus_left_out"))))

@@ -44,3 +44,13 @@ def test_every_stream_has_a_line_of_its_own():
     ax = plots.rate(table)
     assert len({line.get_linestyle() for line in ax.lines}) == 3
     assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_codes_stand_below_their_sound():
+    places = np.arange(4 * 50).reshape(4, 50)
+    above, below = plots.codes(np.random.default_rng(1).normal(size=16000), places)
+    (image,) = below.images
+    assert np.array_equal(image.get_array(), places)
+    left, right, bottom, top = image.get_extent()
+    assert (left, right) == (0, 1.0) and (top, bottom) == (0.5, 4.5), "the first stage is the upper row"
+    assert above.get_xlim() == below.get_xlim() == (0, 1.0)

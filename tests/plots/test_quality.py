@@ -53,6 +53,18 @@ def test_every_system_can_be_told_and_found_in_the_legend(summary):
     assert texts[0] == "control 384: 1.63 kb/s" and [text.split(": ")[0] for text in texts] == SYSTEMS
 
 
+def test_noise_is_sorted_and_none_is_last():
+    rows = [("STOI", "higher", system, snr, 4, value, value - 0.1, value + 0.2)
+            for system, base in (("coded", 0.5), ("not coded", 0.6))
+            for snr, value in ((np.inf, base + 0.3), (5.0, base + 0.1), (-5.0, base))]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["measure", "better", "system", "snr", "speakers", "mean", "low", "high"])
+    (ax,) = plots.denoising(table)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["-5", "5", "no noise"]
+    for bars, base in zip(ax.containers, (0.5, 0.6), strict=True):
+        assert list(bars.lines[0].get_ydata()) == pytest.approx([base, base + 0.1, base + 0.3])
+        assert bars.lines[2][0].get_segments()[0][:, 1] == pytest.approx([base - 0.1, base + 0.2])
+
+
 def test_complexity_hides_no_value_and_has_one_scale(parts, box):
     axes = plots.complexity(parts)
     (legend,) = axes[0].figure.legends
