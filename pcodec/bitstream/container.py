@@ -8,13 +8,13 @@ Conventions: a packet is eight bytes for 40 ms, or what the codec's `Form` says.
 | bytes | what |
 | --- | --- |
 | 4 | "PLPC" |
-| 1 | version, 1; 2 is the form for live pipes, `pcodec.bitstream.live`; 3 has two bytes more |
+| 1 | version, 1; 3 has two bytes more; 2 and 4 are their forms for live pipes, `pcodec.bitstream.live` |
 | 1 | number of groups, 1 to 15; 1 means one decoder for everybody |
 | 1 | index of the first group, from 0; 15: not known, the decoder for everybody |
 | 1 | update interval in packets; 0: the group never changes |
 | 4 | number of samples at 16 kHz |
 | 8 | identity of the codebooks, or of a codec that is learned end to end |
-| 2 | version 3 alone: family (1: soundstream), and bytes of a packet |
+| 2 | versions 3 and 4 alone: family (1: soundstream), and bytes of a packet |
 | 4 | CRC-32 of the bytes before |
 | 8 each | packets; when there is an update interval, a group byte goes before every interval-th packet but the first |
 
@@ -29,6 +29,7 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +45,7 @@ from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
 
 MAGIC, VERSION, LEARNED = b"PLPC", 1, 3
+VERSIONS = (VERSION, live.VERSION), (LEARNED, live.LEARNED)  # files and live streams: of features, learned end to end
 HEADER = struct.Struct(">4sBBBBI8s")
 MORE = struct.Struct(">BB")  # of version 3
 CHECKSUM = struct.Struct(">I")
@@ -60,14 +62,15 @@ class Form(NamedTuple):
     samples: int  # that a packet stands for
     bytes: int
     late: int  # samples by which what comes out of the decoder is behind what went in: the last ones take packets, too
+    together: int  # packets of 40 ms, which share a group byte in a live stream
 
     def packets(self, samples: int) -> int:
         """Packets of a signal: enough that every sample comes out."""
         return -(-(samples + self.late) // self.samples)
 
 
-PARAMETRIC = Form("parametric", PACKET_SAMPLES, PACKET_BYTES, OFFSET)  # for any decoder of LPCNet's features
-SOUNDSTREAM = Form("soundstream", 320, 8, 480)  # with all its stages
+PARAMETRIC = Form("parametric", PACKET_SAMPLES, PACKET_BYTES, OFFSET, 1)  # for any decoder of LPCNet's features
+SOUNDSTREAM = Form("soundstream", 320, 8, 480, 2)  # with all its stages
 CODES = {1: SOUNDSTREAM}  # in headers
 
 
@@ -157,7 +160,10 @@ class Stream:
     @property
     def frame_bits(self) -> tuple[int, int]:
         """Bits beside the packets, in the file that this was read from or will be: of header and end; of updates."""
-        more = live.MORE_BYTES if self.live else MORE.size if self.form != PARAMETRIC else 0
+        more = MORE.size if self.form != PARAMETRIC else 0
+        if self.live:
+            empty = live.packets_of(self.form, self.samples) - len(self.packets)
+            more += live.MORE_BYTES + self.form.bytes * empty
         return 8 * (HEADER_BYTES + more), 8 * (len(self.group) - 1)
 
     def info(self) -> dict[str, str]:
@@ -196,15 +202,8 @@ class Stream:
 
     def to_bytes(self) -> bytes:
         """The .plpc file."""
-        learned = self.form != PARAMETRIC
-        header = HEADER.pack(
-            MAGIC, LEARNED if learned else VERSION, self.groups, self.group[0], self.interval, self.samples,
-            bytes.fromhex(self.codebooks),
-        )  # fmt: skip
-        if learned:
-            code = next(code for code, form in CODES.items() if form.family == self.form.family)
-            header += MORE.pack(code, self.form.bytes)
-        parts = [header, CHECKSUM.pack(zlib.crc32(header))]
+        kind = Kind(self.codebooks, self.groups, self.form)
+        parts = [_header(kind, self.group[0], self.interval, self.samples, live=False)]
         step = self.interval or len(self.packets)
         for update, start in enumerate(range(0, len(self.packets), step)):
             if update:
@@ -216,8 +215,8 @@ class Stream:
     def from_bytes(cls, data: bytes) -> "Stream":
         """Read a .plpc file; raises `PcodecError` for damage that can be seen: all of the header, any wrong length."""
         expected, version, form = _length(data)
-        if version == live.VERSION:
-            return cls._from_live(data)
+        if version in (live.VERSION, live.LEARNED):
+            return cls._from_live(data, _header_bytes(version), form)
         if len(data) != expected:
             kind = "truncated" if len(data) < expected else "too long"
             raise PcodecError(f"{kind}: {len(data)} of {expected} bytes")
@@ -232,30 +231,37 @@ class Stream:
         return cls(packets, samples, identity.hex(), groups, (group, *indices), interval, form=form)
 
     @classmethod
-    def _from_live(cls, data):
+    def _from_live(cls, data, begin, form):
         """A live stream that was saved."""
-        file = io.BytesIO(data[HEADER_BYTES:])
-        reader = live.Reader(file.read)
+        file = io.BytesIO(data[begin:])
+        reader = live.Reader(file.read, form)
         units = list(reader)
         if rest := file.read():
             raise PcodecError(f"too long: {len(rest)} bytes after its end")
         _, _, groups, _, _, _, identity = HEADER.unpack_from(data)
-        packets = np.concatenate([packet for packet, _ in units])
-        return cls(packets, reader.samples, identity.hex(), groups, tuple(group for _, group in units), 1, True)
+        packets = np.concatenate([packet for packet, _ in units])[: form.packets(reader.samples)]
+        group = tuple(group for _, group in units[:: form.together])
+        return cls(packets, reader.samples, identity.hex(), groups, group, form.together, True, form)
 
     @staticmethod
-    def begin_live(codebooks: str, groups: int) -> bytes:
+    def begin_live(kind: "Kind") -> bytes:
         """The header of a live stream."""
-        header = HEADER.pack(MAGIC, live.VERSION, groups, UNKNOWN, 1, 0, bytes.fromhex(codebooks))
-        return header + CHECKSUM.pack(zlib.crc32(header))
+        return _header(kind, UNKNOWN, kind.form.together, 0, live=True)
 
     @staticmethod
-    def live_header(header: bytes) -> Kind:
-        """What the decoder of a live stream must fit; raises `PcodecError` if this is not the header of one."""
-        if header[len(MAGIC) : len(MAGIC) + 1] == bytes([LEARNED]) or _length(header)[1] != live.VERSION:
+    def read_live_header(read: Callable[[int], bytes]) -> Kind:
+        """What the decoder of a live stream must fit; raises `PcodecError` if it does not begin with the header of one.
+
+        `read(n)` gives the next n bytes, or fewer at the end.
+        """
+        header = read(HEADER_BYTES)
+        version = header[len(MAGIC)] if header[: len(MAGIC)] == MAGIC and len(header) > len(MAGIC) else None
+        if version in (VERSION, LEARNED):
             raise PcodecError("a file of known length, not a live stream: decode it without --stream")
+        header += read(MORE.size) if version == live.LEARNED else b""
+        form = _length(header)[2]
         _, _, groups, _, _, _, identity = HEADER.unpack_from(header)
-        return Kind(identity.hex(), groups)
+        return Kind(identity.hex(), groups, form)
 
     def write(self, path: str | Path) -> None:
         """Write the .plpc file; it appears when it is whole."""
@@ -269,7 +275,8 @@ class Stream:
             with open(path, "rb") as file:
                 header = file.read(HEADER_BYTES + MORE.size)
                 length, version, _ = _length(header)
-                rest = file.read() if version == live.VERSION else file.read(length - len(header) + 1)
+                unknown = version in (live.VERSION, live.LEARNED)
+                rest = file.read() if unknown else file.read(length - len(header) + 1)
                 return cls.from_bytes(header + rest)
         except OSError as error:
             raise PcodecError(f"{path}: {error.strerror}") from None
@@ -277,8 +284,16 @@ class Stream:
             raise PcodecError(f"{path}: {error}") from None
 
 
+def _header(kind, group, interval, samples, live):
+    code = next((code for code, form in CODES.items() if form.family == kind.form.family), None)
+    version = VERSIONS[code is not None][live]
+    header = HEADER.pack(MAGIC, version, kind.groups, group, interval, samples, bytes.fromhex(kind.codebooks))
+    header += b"" if code is None else MORE.pack(code, kind.form.bytes)
+    return header + CHECKSUM.pack(zlib.crc32(header))
+
+
 def _header_bytes(version: int) -> int:
-    return HEADER_BYTES + (MORE.size if version == LEARNED else 0)
+    return HEADER_BYTES + (MORE.size if version in VERSIONS[1] else 0)
 
 
 def _length(data: bytes) -> tuple[int, int, Form]:
@@ -291,13 +306,13 @@ def _length(data: bytes) -> tuple[int, int, Form]:
     if len(data) < size:
         raise PcodecError(f"truncated: {len(data)} bytes, the header has {size}")
     _, version, _, _, interval, samples, _ = HEADER.unpack_from(data)
-    if version not in (VERSION, live.VERSION, LEARNED):
-        raise PcodecError(f"version {version}; this program reads versions {VERSION}, {live.VERSION} and {LEARNED}")
+    if version not in VERSIONS[0] + VERSIONS[1]:
+        raise PcodecError(f"version {version}; this program reads versions 1 to {max(VERSIONS[1])}")
     end = size - CHECKSUM.size
     if CHECKSUM.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise PcodecError("damaged header: its checksum does not fit")
     form = PARAMETRIC
-    if version == LEARNED:
+    if version in VERSIONS[1]:
         code, count = MORE.unpack_from(data, HEADER.size)
         if code not in CODES or not 1 <= count <= CODES[code].bytes:
             raise PcodecError(f"no packets of {count} bytes of family {code}")

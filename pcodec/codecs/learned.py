@@ -7,7 +7,7 @@ Conventions: a codec is a folder, as `parametric.Codec`'s, with files <decoder>-
 everybody, and <decoder>-C<C>-g<group>; <decoder> is soundstream-SIZE. A packet is a frame of 20 ms, a byte for each
 stage of the quantizer that is sent: 0.4 kb/s a stage. What is lost is concealed: the last sound goes on and fades.
 
-Contents: `LearnedCodec`, `STAGES`, `stages_of`.
+Contents: `LearnedCodec`, `Encoder`, `Decoder`, `STAGES`, `stages_of`.
 """
 
 import functools
@@ -90,18 +90,11 @@ class LearnedCodec:
             while self.groups and sum(map(len, heard)) < LISTEN and (block := next(blocks, None)) is not None:
                 heard.append(block)
             group = self.group_of(np.concatenate([np.zeros(0, np.float32), *heard]))
-        coder, packets, samples = self.coder(group), [], 0
-        state, left = EncoderState(coder.config), np.zeros(0, np.float32)
-        for block in itertools.chain(heard, blocks, [None]):
-            if block is None:
-                block = np.zeros(FRAME * self.form.packets(samples) - samples, np.float32)
-            else:
-                samples += len(block)
-            left = np.concatenate([left, block])
-            whole = len(left) // FRAME * FRAME
-            packets.append(coder.encode(state, left[:whole], self.stages, self.denoise).astype(np.uint8))
-            left = left[whole:]
-        return Stream(np.concatenate(packets), samples, self.identity, self.C, (group,), form=self.form)
+        encoder, packets = Encoder(self, group), []
+        for block in itertools.chain(heard, blocks):
+            packets.append(encoder.push(block))
+        packets.append(encoder.finish())
+        return Stream(np.concatenate(packets), encoder.samples, self.identity, self.C, (group,), form=self.form)
 
     def group_of(self, samples: np.ndarray) -> int:
         """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where one codec serves everybody."""
@@ -121,16 +114,21 @@ class LearnedCodec:
         codes, gains = _concealed(stream.packets, lost)
         group = stream.group_of_packets * (self.C > 1)
         cuts = sorted({*range(AT_ONCE, len(codes), AT_ONCE), *(np.flatnonzero(np.diff(group)) + 1)})
-        states, made = {}, -DELAY
+        decoder, made = Decoder(self, seed), -DELAY
         for begin, end in itertools.pairwise([0, *cuts, len(codes)]):
-            who = int(group[begin])
-            if who not in states:  # another group's decoder begins anew
-                states = {who: DecoderState(self.coder(who).config, seed)}
-            block = self.coder(who).decode(states[who], codes[begin:end])
+            block = decoder.push(codes[begin:end], int(group[begin]))
             at = made + np.arange(len(block))  # samples of the signal
-            block = np.clip(block * np.interp(at, FRAME * (np.arange(len(gains)) + 0.5), gains), -1.0, 1.0)
+            block = block * np.interp(at, FRAME * (np.arange(len(gains)) + 0.5), gains)
             yield block[max(0, -made) : max(0, stream.samples - made)].astype(np.float32)
             made += len(block)
+
+    def sender(self) -> "Encoder":
+        """For live speech: its group follows the talk."""
+        return Encoder(self)
+
+    def receiver(self, seed: int = 1) -> "Decoder":
+        """For live packets."""
+        return Decoder(self, seed)
 
     def check(self, stream: Stream | Kind) -> None:
         """Raises `PcodecError` if a stream is of another network or other groups."""
@@ -157,6 +155,78 @@ class LearnedCodec:
         model = adapter.load(path, network.load(self.files[UNKNOWN]))
         adapted = SoundStreamCoder(model.config, model.arrays())
         self.coder = lambda group: adapted
+
+
+class Encoder:
+    """A sender: samples in, packets out as soon as they are complete."""
+
+    def __init__(self, codec: LearnedCodec, group: int | None = None):
+        """Of a group; without one, and where the codec has groups, `group` follows the talk."""
+        self.codec, self.samples = codec, 0
+        self._running = groups.RunningAssignment(codec.groups) if group is None and codec.groups else None
+        self.group = UNKNOWN if self._running else group or 0
+        self._state, self._left, self._packets = EncoderState(self._config()), np.zeros(0, np.float32), 0
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Some more signal (samples,) at 16 kHz -> the packets (P, stages) that it completes.
+
+        Another group's encoder goes on where a new 40 ms begin.
+        """
+        self.samples += len(samples)
+        self._left = np.concatenate([self._left, samples])
+        packets = []
+        if self._running and self._running.current.group != self.group:
+            packets.append(self._encoded(-self._packets % self.codec.form.together))
+            if self._packets % self.codec.form.together == 0:
+                self.group, before = self._running.current.group, self._state
+                self._state = EncoderState(self._config())
+                self._state.samples = before.samples
+        packets.append(self._encoded(len(self._left)))
+        if self._running:
+            self._running.push(samples)
+        return np.concatenate(packets)
+
+    def finish(self) -> np.ndarray:
+        """The packets (P, stages) without which the last samples would be missing."""
+        missing = self.codec.form.packets(self.samples) - self._packets
+        self._left = np.concatenate([self._left, np.zeros(FRAME * missing - len(self._left), np.float32)])
+        return self._encoded(missing)
+
+    def _config(self):
+        return self.codec.coder(self.group).config
+
+    def _encoded(self, most):
+        """Packets of so many frames, or of those that are there."""
+        frames = min(most, len(self._left) // FRAME)
+        now, self._left = self._left[: FRAME * frames], self._left[FRAME * frames :]
+        self._packets += frames
+        codes = self.codec.coder(self.group).encode(self._state, now, self.codec.stages, self.codec.denoise)
+        return codes.astype(np.uint8)
+
+
+class Decoder:
+    """A receiver: packets in, 320 samples each out, `delay` samples late."""
+
+    delay = DELAY
+
+    def __init__(self, codec: LearnedCodec, seed: int = 1):
+        self.codec, self.seed, self._group, self._state = codec, seed, None, None
+
+    def push(self, packets: np.ndarray, group: int = UNKNOWN) -> np.ndarray:
+        """Packets (P, stages) of one group -> the next samples (320 P,) in [-1, 1].
+
+        Another group's decoder begins anew, while the last sound of the one before fades.
+        """
+        coder = self.codec.coder(group)
+        if group != self._group:
+            before, self._group, self._state = self._state, group, DecoderState(coder.config, self.seed)
+            if before:
+                self._state.overlap = before.overlap
+        return np.clip(coder.decode(self._state, packets), -1.0, 1.0)
+
+    def finish(self) -> np.ndarray:
+        """Nothing: the last packets have brought the last samples."""
+        return np.zeros(0, np.float32)
 
 
 def _concealed(packets, lost):

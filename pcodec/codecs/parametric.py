@@ -46,6 +46,8 @@ FADE = 20  # lost frames, 200 ms, until nothing is left
 class Codec:
     """Codebooks, speaker groups and decoders that belong together."""
 
+    form = PARAMETRIC
+
     def __init__(self, folder: str | Path, decoder: str, C: int):
         """The codec of `decoder` and `C` in a folder. Raises `PcodecError` naming the file that is missing or wrong."""
         folder, self.decoder, self.C = Path(folder), decoder, C
@@ -210,6 +212,14 @@ class Codec:
             yield block[max(0, -made) : max(0, stream.samples - made)]
             made += len(block)
 
+    def sender(self) -> "Encoder":
+        """For live speech."""
+        return Encoder(self)
+
+    def receiver(self, seed: int = 1) -> "Decoder":
+        """For live packets."""
+        return Decoder(self, seed)
+
     def check(self, stream: Stream | Kind) -> None:
         """Raises `PcodecError` if a stream's codebooks or groups are not this codec's. One decoder for all has none."""
         if stream.form != PARAMETRIC:
@@ -283,6 +293,8 @@ class Decoder:
     Digital silence comes out as digital silence. In place of lost packets the last sound goes on, fading away within
     200 ms.
     """
+
+    delay = DELAY
 
     def __init__(self, codec: Codec, seed: int = 1, whole: np.ndarray | None = None):
         """`whole` are all features (F, 20) of the signal, where they are known before: some decoders need its level."""

@@ -1,7 +1,7 @@
 """Speech through live pipes: from a microphone to a stream, and from a stream to a loudspeaker.
 
 Task: what `pcodec encode --stream` and `decode --stream` do: what has come in goes out as soon as it can. From a sample
-to its sound the codec itself waits for a packet of 40 ms, its look-ahead and `vocoder.DELAY`.
+to its sound a codec itself waits for a packet of 40 or 20 ms, its look-ahead and its decoder's `delay`.
 
 Conventions: the stream has the form of `pcodec.bitstream.live`; its group follows the talk. Sound comes as WAV or as
 raw samples and goes as WAV of unknown length or raw.
@@ -15,42 +15,31 @@ import numpy as np
 
 from pcodec import PcodecError
 from pcodec.bitstream import live
-from pcodec.bitstream.container import HEADER_BYTES, Stream
-from pcodec.codecs.parametric import Codec, Decoder, Encoder
+from pcodec.bitstream.container import Kind, Stream
+from pcodec.codecs.learned import LearnedCodec
+from pcodec.codecs.parametric import Codec
 from pcodec.codecs.signals import without_offset
-from pcodec.features.vocoder import DELAY
 from pcodec.speech import audio
 from pcodec.speech.decoders import Raw
 
-AFTER_END = 320  # samples, by which packets and delay may together be longer than the signal
+AFTER_END = 640  # samples, by which packets and delay may together be longer than the signal
 UNKNOWN_LENGTH = 0xFFFFFFFF
 WAV = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
-def send(coder: Codec, source, target, raw: Raw | None = None) -> int:
+def send(coder: Codec | LearnedCodec, source, target, raw: Raw | None = None) -> int:
     """From an unbuffered file of sound to one of packets; returns how many samples went through."""
-    _check(coder)
-    encoder, samples = Encoder(coder), 0
-
-    def put(packets):
-        for packet in packets:
-            target.write(live.unit(packet, encoder.group))
-        target.flush()
-
-    target.write(Stream.begin_live(coder.codebooks.identity, coder.C))
+    encoder, writer, samples = coder.sender(), live.Writer(target, coder.form), 0
+    target.write(Stream.begin_live(Kind(coder.identity, coder.C, coder.form)))
     target.flush()
     for block in without_offset(audio.live(source, raw), least=0.0):
-        put(encoder.push(block))
+        packets = encoder.push(block)
+        writer.put(packets, encoder.group)
         samples += len(block)
-    put(encoder.finish())
-    target.write(live.end(samples))
-    target.flush()
+    packets = encoder.finish()
+    writer.put(packets, encoder.group)
+    writer.end(samples)
     return samples
-
-
-def _check(coder):
-    if not isinstance(coder, Codec):
-        raise PcodecError(f"{coder.decoder}: live pipes are for decoders of LPCNet's packets")
 
 
 def receive(source, target, make_codec, raw: Raw | None = None, seed: int = 1) -> int:
@@ -60,12 +49,11 @@ def receive(source, target, make_codec, raw: Raw | None = None, seed: int = 1) -
     if the stream is damaged or has no end.
     """
     read = _exactly(source)
-    kind = Stream.live_header(read(HEADER_BYTES))
+    kind = Stream.read_live_header(read)
     coder = make_codec(kind)
-    _check(coder)
     coder.check(kind)
-    decoder, reader, error = Decoder(coder, seed), live.Reader(read), None
-    form, written, waiting = raw or Raw("s16le", audio.RATE), -DELAY, np.zeros(0, np.float32)
+    decoder, reader, error = coder.receiver(seed), live.Reader(read, kind.form), None
+    form, written, waiting = raw or Raw("s16le", audio.RATE), -decoder.delay, np.zeros(0, np.float32)
 
     def put(block, kept, most=np.inf):
         """Writes all but the last samples, which may be after the end of the signal."""

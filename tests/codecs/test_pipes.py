@@ -10,10 +10,16 @@ import time
 import numpy as np
 import pytest
 
-from pcodec import PcodecError
+from pcodec import PcodecError, paths
+from pcodec.bitstream import live
 from pcodec.bitstream.container import Stream
 from pcodec.codecs import parametric, pipes
+from pcodec.compute.backend import torch
 from pcodec.features.vocoder import DELAY
+from pcodec.soundstream.coding import DecoderState, EncoderState
+from pcodec.soundstream.config import SIZES
+from pcodec.soundstream.model import SoundStream
+from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
 from pcodec.speech.decoders import Raw
 
@@ -61,6 +67,61 @@ def test_a_cut_loses_only_what_had_not_come(coder, speech):
     with pytest.raises(PcodecError, match=r"truncated: it ends after 10 packets, without an end; 0\.40 s were decoded"):
         pipes.receive(Pipe(packets.getvalue()[: 24 + 9 * 10 + 5]), sound, lambda kind: coder, raw)
     assert len(sound.getvalue()) == 2 * (640 * 10 - DELAY + 320)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A codec of two groups that is learned end to end, of random weights."""
+    folder = tmp_path_factory.mktemp("soundstream")
+    for name, seed in (("control", 1), ("C2-g0", 2), ("C2-g1", 3)):
+        model = SoundStream(SIZES["tiny"], seed=seed)
+        latents = torch.randn(1, 600, model.config.latent, generator=torch.Generator().manual_seed(seed))
+        model.quantizer.start(latents)
+        model.save(folder / f"soundstream-tiny-{name}.safetensors", np.float16)
+    (folder / "groups-C2.safetensors").write_bytes((paths.SHIPPED / "groups-C2.safetensors").read_bytes())
+    return parametric.Codec.load(folder, "soundstream-tiny", 2, kbps=0.8)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 160, 161, 6401])
+def test_a_codec_that_is_learned_end_to_end_is_live_too(learned, speech, samples):
+    packets, sound, raw = io.BytesIO(), io.BytesIO(), Raw("s16le", audio.RATE)
+    assert pipes.send(learned, Pipe(pcm(speech[:samples])), packets, raw) == samples
+    assert pipes.receive(Pipe(packets.getvalue()), sound, lambda kind: learned, raw) == samples
+    assert len(sound.getvalue()) == 2 * samples
+    stream = Stream.from_bytes(packets.getvalue())
+    assert (stream.samples, stream.form) == (samples, learned.form)
+    whole = np.concatenate([np.zeros(0, np.float32), *learned.decode_blocks(stream)])
+    assert sound.getvalue() == pcm(whole)
+
+
+def test_its_group_follows_the_talk_at_whole_40_ms(learned, speech):
+    """However the sound comes in, every packet is of the network whose group byte it has."""
+    talk = np.tile(speech, 3)[: 5 * audio.RATE].astype(np.float32)
+    for size in (320, 500, 960):
+        sender, receiver, said, groups = learned.sender(), learned.receiver(), [], []
+        file = io.BytesIO()
+        writer = live.Writer(file, learned.form)
+        for at in range(0, len(talk), size):
+            packets = sender.push(talk[at : at + size])
+            writer.put(packets, sender.group)
+            said.append(packets)
+        tail = sender.finish()
+        writer.put(tail, sender.group)
+        writer.end(len(talk))
+        file.seek(0)
+        read = list(live.Reader(file.read, learned.form))
+        groups = [group for _, group in read]
+        assert groups[0] == UNKNOWN and groups[-1] in (0, 1)
+        change = groups.index(groups[-1])
+        assert change % 2 == 0
+        codes = np.concatenate([packet for packet, _ in read])[: learned.form.packets(len(talk))]
+        assert np.array_equal(codes, np.concatenate([*said, tail]))
+        network = learned.coder(UNKNOWN)
+        alone = network.encode(EncoderState(network.config), talk[: 320 * change], learned.stages)
+        assert np.array_equal(codes[:change], alone), "until then everybody's"
+        heard = np.concatenate([receiver.push(packet, group) for packet, group in read])
+        first = network.decode(DecoderState(network.config, 1), codes[:change])
+        assert np.array_equal(heard[: 320 * change], np.clip(first, -1, 1))
 
 
 def test_another_codec_s_stream_is_refused(coder, codec_folder, speech):
