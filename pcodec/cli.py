@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
             "--kbps", type=float, help="rate of a decoder that has several, soundstream-SIZE; default 1.6"
         )
     for each in (encode, roundtrip):
+        each.add_argument("--compact", action="store_true", help="fewer bits, by an entropy coder; soundstream, files")
         each.add_argument("--denoise", action="store_true", help="without the noise beside the speech; soundstream")
         each.add_argument(
             "--group", type=_group, help="0, 1 ..., or unknown for the general decoder; default: estimated"
@@ -251,7 +252,8 @@ def _loaded(name, *which):
 
 def _which(options):
     """What `Codec.load` is given beside a name."""
-    return options.decoder, options.groups, options.units, options.kbps, getattr(options, "denoise", False)
+    switches = (getattr(options, name, False) for name in ("denoise", "compact"))
+    return options.decoder, options.groups, options.units, options.kbps, *switches
 
 
 def _roundtrip(options) -> int:

@@ -20,7 +20,9 @@ if not PUBLISHED:
 
     rule soundstream_training:
         input: source("15_soundstream_training", plots=False), table("corpus"), soundstream_start
-        output: table("training-{codec}"), model("{codec}"), notebook=f"{R}/15_soundstream_training-{{codec}}.ipynb"
+        output:
+            table("training-{codec}"), model("{codec}"), f"{M}/{{codec}}.codes.npz",
+            notebook=f"{R}/15_soundstream_training-{{codec}}.ipynb",
         wildcard_constraints: codec="|".join(SOUNDSTREAM) or "none"
         params:
             values=values("15_soundstream_training"),
@@ -36,9 +38,10 @@ if SOUNDSTREAM:
     rule soundstream:
         input:
             source("16_soundstream"), table("corpus", "decoded"), model(*SOUNDSTREAM_SPOKEN),
+            [f"{M}/{name}.codes.npz" for name in SOUNDSTREAM_SPOKEN],
             table(*(f"groups-C{C}" for C in SOUNDSTREAM_GROUPS)), model(*(f"groups-C{C}" for C in SOUNDSTREAM_GROUPS)),
         output:
-            table("decoded-soundstream", "soundstream_codes", "soundstream_packet_loss"),
+            table("decoded-soundstream", "soundstream_codes", "soundstream_compact", "soundstream_packet_loss"),
             figure("soundstream_stages", "soundstream_codes", "soundstream_spectrograms"),
             f"{F}/soundstream_listen.html", notebook=f"{R}/16_soundstream.ipynb",
         params: values=values("16_soundstream")

@@ -8,23 +8,25 @@ Conventions: a packet is eight bytes for 40 ms, or what the codec's `Form` says.
 | bytes | what |
 | --- | --- |
 | 4 | "PLPC" |
-| 1 | version, 1; 3 has two bytes more; 2 and 4 are their forms for live pipes, `pcodec.bitstream.live` |
+| 1 | version, 1; 3 has two bytes more; 2 and 4 are their forms for live pipes, `pcodec.bitstream.live`; 5 is compact |
 | 1 | number of groups, 1 to 15; 1 means one decoder for everybody |
 | 1 | index of the first group, from 0; 15: not known, the decoder for everybody |
 | 1 | update interval in packets; 0: the group never changes |
 | 4 | number of samples at 16 kHz |
 | 8 | identity of the codebooks, or of a codec that is learned end to end |
-| 2 | versions 3 and 4 alone: family (1: soundstream), and bytes of a packet |
+| 2 | versions 3, 4, 5 alone: family (1: soundstream), and bytes of a packet |
 | 4 | CRC-32 of the bytes before |
 | 8 each | packets; when there is an update interval, a group byte goes before every interval-th packet but the first |
 
 A group byte is the index in the upper four bits and its complement in the lower four, so that no single flipped bit
 picks another group. Its cost is 8 bits per interval: 8 b/s, half a percent, at 25 packets (1 s). The header's 192 bits
-are sent once. Notebook 03_bitstream.
+are sent once. In version 5 there is one group, and in place of the packets what an entropy coder made of them, and its
+CRC-32. Notebooks 03_bitstream and 16_soundstream.
 
 Contents: `Stream`, `Kind`, `Form`, `PARAMETRIC`, `SOUNDSTREAM`.
 """
 
+import dataclasses
 import io
 import re
 import struct
@@ -45,7 +47,8 @@ from pcodec.speakers import UNKNOWN
 from pcodec.speech import audio
 
 MAGIC, VERSION, LEARNED = b"PLPC", 1, 3
-VERSIONS = (VERSION, live.VERSION), (LEARNED, live.LEARNED)  # files and live streams: of features, learned end to end
+COMPACT = 5
+VERSIONS = (VERSION, live.VERSION), (LEARNED, live.LEARNED, COMPACT)  # files, live: of features, learned end to end
 HEADER = struct.Struct(">4sBBBBI8s")
 MORE = struct.Struct(">BB")  # of version 3
 CHECKSUM = struct.Struct(">I")
@@ -86,7 +89,7 @@ class Kind(NamedTuple):
 class Stream:
     """One coded signal. Raises `PcodecError` when its parts contradict each other."""
 
-    packets: np.ndarray  # (P, 8) uint8
+    packets: np.ndarray | None  # (P, 8) uint8; None: only its codec can make them of what is `packed`
     samples: int  # at 16 kHz
     codebooks: str  # identity, 16 hexadecimal digits
     groups: int = 1  # C; 1 means one decoder for everybody
@@ -94,31 +97,38 @@ class Stream:
     interval: int = 0  # packets from update to update; 0: the group never changes
     live: bool = False  # read from a live stream, which is some bytes longer
     form: Form = PARAMETRIC
+    packed: bytes = b""  # the packets in fewer bytes, as the file has them
 
     def __post_init__(self):
         if not 0 <= self.samples <= MOST_SAMPLES:
             raise PcodecError(f"a stream holds 0 to {MOST_SAMPLES} samples, got {self.samples}")
         if not re.fullmatch("[0-9a-f]{16}", self.codebooks):
             raise PcodecError(f"codebooks have an identity of 16 hexadecimal digits, got {self.codebooks!r}")
-        if self.packets.dtype != np.uint8:
+        if self.packets is not None and self.packets.dtype != np.uint8:
             raise PcodecError(f"packets are bytes, got {self.packets.dtype}")
-        wanted = self.form.packets(self.samples)
-        if self.packets.shape != (wanted, self.form.bytes):
+        if self.packets is not None and self.packets.shape != (self.count, self.form.bytes):
             raise PcodecError(
-                f"{self.samples} samples are {wanted} packets of {self.form.bytes} bytes, got {self.packets.shape}"
+                f"{self.samples} samples are {self.count} packets of {self.form.bytes} bytes, got {self.packets.shape}"
             )
+        if self.packed and (self.form == PARAMETRIC or self.interval):
+            raise PcodecError("only packets of one group, of a codec that is learned end to end, can be compact")
         if not 1 <= self.groups <= MOST_GROUPS:
             raise PcodecError(f"a stream knows 1 to {MOST_GROUPS} groups, got {self.groups}")
         if not 0 <= self.interval <= MOST_INTERVAL:
             raise PcodecError(f"the update interval is 0 to {MOST_INTERVAL} packets, got {self.interval}")
-        if len(self.group) != 1 + self.updates(len(self.packets), self.interval):
+        if len(self.group) != 1 + self.updates(self.count, self.interval):
             raise PcodecError(
-                f"{len(self.packets)} packets with an update interval of {self.interval} have "
-                f"{1 + self.updates(len(self.packets), self.interval)} group indices, got {len(self.group)}"
+                f"{self.count} packets with an update interval of {self.interval} have "
+                f"{1 + self.updates(self.count, self.interval)} group indices, got {len(self.group)}"
             )
         for index in self.group:
             if index not in range(self.groups) and index != UNKNOWN:
                 raise PcodecError(f"no group {index}: the stream knows {self.groups}, from 0")
+
+    @property
+    def count(self) -> int:
+        """Packets."""
+        return self.form.packets(self.samples)
 
     @staticmethod
     def updates(packets: int, interval: int) -> int:
@@ -137,10 +147,19 @@ class Stream:
             raise PcodecError(f"coded with codebooks {self.codebooks}, to be decoded with {codebooks.identity}")
         return quantizer.dequantize(unpack(self.packets), codebooks)
 
+    def compact(self, coded: bytes) -> "Stream":
+        """The same stream, with the packets as an entropy coder has `coded` them; their checksum is added."""
+        return dataclasses.replace(self, packed=coded + CHECKSUM.pack(zlib.crc32(coded)))
+
+    @property
+    def coded(self) -> bytes:
+        """What `compact` was given."""
+        return self.packed[: -CHECKSUM.size]
+
     @property
     def group_of_packets(self) -> np.ndarray:
         """(P,) group of each packet."""
-        return np.repeat(self.group, self.interval or len(self.packets))[: len(self.packets)]
+        return np.repeat(self.group, self.interval or self.count)[: self.count]
 
     @property
     def seconds(self) -> float:
@@ -150,26 +169,31 @@ class Stream:
     @property
     def payload_rate(self) -> float:
         """Bits per second of the packets, over the time that they last."""
-        return 8 * self.packets.size / self.sent
+        return 8 * self.payload / self.sent
+
+    @property
+    def payload(self) -> int:
+        """Bytes of the packets in the file."""
+        return len(self.packed) or self.count * self.form.bytes
 
     @property
     def sent(self) -> float:
         """Duration of the packets, in s: the signal's, up to a packet and the decoder's delay more."""
-        return len(self.packets) * self.form.samples / audio.RATE
+        return self.count * self.form.samples / audio.RATE
 
     @property
     def frame_bits(self) -> tuple[int, int]:
         """Bits beside the packets, in the file that this was read from or will be: of header and end; of updates."""
         more = MORE.size if self.form != PARAMETRIC else 0
         if self.live:
-            empty = live.packets_of(self.form, self.samples) - len(self.packets)
+            empty = live.packets_of(self.form, self.samples) - self.count
             more += live.MORE_BYTES + self.form.bytes * empty
         return 8 * (HEADER_BYTES + more), 8 * (len(self.group) - 1)
 
     def info(self) -> dict[str, str]:
         """What `pcodec info` prints: names and texts. Rates are bits per second of the time that the packets last."""
         header, updates = self.frame_bits
-        total = header + updates + 8 * self.packets.size
+        total = header + updates + 8 * self.payload
         share = 100 * (header + updates) / total
         step = self.interval * self.form.samples / audio.RATE
         changes = [
@@ -180,7 +204,12 @@ class Stream:
         return {
             "duration": f"{self.seconds:.3f} s, {self.samples} samples at {audio.RATE} Hz",
             "family": self.form.family,
-            "packets": f"{len(self.packets)} of {8 * self.form.bytes} bits for {self.form.samples / 16:g} ms",
+            "packets": f"{self.count} of {8 * self.form.bytes} bits for {self.form.samples / 16:g} ms"
+            + (
+                f", compact: {100 * (1 - self.payload / (self.count * self.form.bytes)):.1f} % less"
+                if self.packed
+                else ""
+            ),
             "codebooks" if self.form == PARAMETRIC else "network": self.codebooks,
             "group": f"{', '.join(changes)}; of {self.groups}",
             "rate": f"{self.payload_rate:.0f} b/s in packets, {updates / self.sent:.1f} b/s in group updates",
@@ -193,17 +222,20 @@ class Stream:
         header, updates = self.frame_bits
         return {
             "family": self.form.family, "seconds": self.seconds, "samples": self.samples, "rate_hz": audio.RATE,
-            "packets": len(self.packets),
+            "packets": self.count,
             "codebooks": self.codebooks, "groups": self.groups, "update_interval_packets": self.interval,
             "group": [None if index == UNKNOWN else index for index in self.group],
             "packets_bps": self.payload_rate, "updates_bps": updates / self.sent,
-            "bytes": (header + updates) // 8 + self.packets.size,
+            "bytes": (header + updates) // 8 + self.payload,
         }  # fmt: skip
 
     def to_bytes(self) -> bytes:
         """The .plpc file."""
         kind = Kind(self.codebooks, self.groups, self.form)
-        parts = [_header(kind, self.group[0], self.interval, self.samples, live=False)]
+        version = VERSIONS[self.form != PARAMETRIC][0]
+        parts = [_header(COMPACT if self.packed else version, kind, self.group[0], self.interval, self.samples)]
+        if self.packed:
+            return b"".join([*parts, self.packed])
         step = self.interval or len(self.packets)
         for update, start in enumerate(range(0, len(self.packets), step)):
             if update:
@@ -217,6 +249,12 @@ class Stream:
         expected, version, form = _length(data)
         if version in (live.VERSION, live.LEARNED):
             return cls._from_live(data, _header_bytes(version), form)
+        if version == COMPACT:
+            _, _, groups, group, _, samples, identity = HEADER.unpack_from(data)
+            packed = data[_header_bytes(version) :]
+            if len(packed) < CHECKSUM.size or zlib.crc32(packed[: -CHECKSUM.size]) != CHECKSUM.unpack(packed[-4:])[0]:
+                raise PcodecError("damaged or truncated: the checksum of its packets does not fit")
+            return cls(None, samples, identity.hex(), groups, (group,), form=form, packed=packed)
         if len(data) != expected:
             kind = "truncated" if len(data) < expected else "too long"
             raise PcodecError(f"{kind}: {len(data)} of {expected} bytes")
@@ -246,7 +284,7 @@ class Stream:
     @staticmethod
     def begin_live(kind: "Kind") -> bytes:
         """The header of a live stream."""
-        return _header(kind, UNKNOWN, kind.form.together, 0, live=True)
+        return _header(VERSIONS[kind.form != PARAMETRIC][1], kind, UNKNOWN, kind.form.together, 0)
 
     @staticmethod
     def read_live_header(read: Callable[[int], bytes]) -> Kind:
@@ -275,7 +313,7 @@ class Stream:
             with open(path, "rb") as file:
                 header = file.read(HEADER_BYTES + MORE.size)
                 length, version, _ = _length(header)
-                unknown = version in (live.VERSION, live.LEARNED)
+                unknown = version in (live.VERSION, live.LEARNED, COMPACT)
                 rest = file.read() if unknown else file.read(length - len(header) + 1)
                 return cls.from_bytes(header + rest)
         except OSError as error:
@@ -284,9 +322,8 @@ class Stream:
             raise PcodecError(f"{path}: {error}") from None
 
 
-def _header(kind, group, interval, samples, live):
+def _header(version, kind, group, interval, samples):
     code = next((code for code, form in CODES.items() if form.family == kind.form.family), None)
-    version = VERSIONS[code is not None][live]
     header = HEADER.pack(MAGIC, version, kind.groups, group, interval, samples, bytes.fromhex(kind.codebooks))
     header += b"" if code is None else MORE.pack(code, kind.form.bytes)
     return header + CHECKSUM.pack(zlib.crc32(header))

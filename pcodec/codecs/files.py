@@ -55,7 +55,7 @@ def decode(
     with taken(source, ".plpc") as path:
         _check_audio(target, path, raw)
         stream = Stream.read(path)
-    lost = lost_packets(len(stream.packets), loss, burst, seed) if loss else None
+    lost = lost_packets(stream.count, loss, burst, seed) if loss else None
     if adapter:
         coder = _adapted(coder, adapter)
     try:

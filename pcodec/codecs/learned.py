@@ -24,6 +24,7 @@ from pcodec.bitstream.container import SOUNDSTREAM, Kind, Stream
 from pcodec.codecs.parametric import LISTEN, first
 from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.learning import weights
+from pcodec.soundstream import entropy
 from pcodec.soundstream.coding import AT_ONCE, DecoderState, EncoderState, SoundStreamCoder
 from pcodec.soundstream.config import DELAY, FRAME
 from pcodec.speakers import UNKNOWN, groups
@@ -54,12 +55,17 @@ class LearnedCodec:
         C: int = 1,
         stages: int = STAGES,
         denoise: bool = False,
+        compact: bool = False,
     ):
-        """The codec of `decoder` and `C` in a folder; with `denoise` it encodes speech without the noise beside it.
+        """The codec of `decoder` and `C` in a folder.
+
+        With `denoise` it encodes speech without the noise beside it. With `compact` what it encodes is entropy-coded,
+        by the model of codes beside the network: fewer bytes for the same packets, in files alone.
 
         Raises `PcodecError` naming the file that is missing or wrong.
         """
-        folder, self.decoder, self.C, self.stages, self.denoise = Path(folder), decoder, C, stages, denoise
+        folder, self.decoder, self.C, self.stages = Path(folder), decoder, C, stages
+        self.denoise, self.compact = denoise, compact
         everybody = first(folder, *(f"{decoder}-{name}" for name in ("control", "general", "1-0")))
         self.files = {UNKNOWN: everybody}
         for group in range(C):
@@ -76,6 +82,9 @@ class LearnedCodec:
         self.identity = hashlib.sha256("".join(identities).encode()).hexdigest()[:16]
         self.form = SOUNDSTREAM._replace(bytes=stages)
         self.coder = functools.cache(lambda group: SoundStreamCoder.load(self.files[group]))
+        self.model = functools.cache(self._model)
+        if compact:
+            self.model(UNKNOWN)
 
     def encode(self, samples: np.ndarray, rate: int = audio.RATE, group: int | None = None) -> bytes:
         """As `parametric.Codec.encode`."""
@@ -94,7 +103,8 @@ class LearnedCodec:
         for block in itertools.chain(heard, blocks):
             packets.append(encoder.push(block))
         packets.append(encoder.finish())
-        return Stream(np.concatenate(packets), encoder.samples, self.identity, self.C, (group,), form=self.form)
+        stream = Stream(np.concatenate(packets), encoder.samples, self.identity, self.C, (group,), form=self.form)
+        return stream.compact(self.model(group).compress(stream.packets)) if self.compact else stream
 
     def group_of(self, samples: np.ndarray) -> int:
         """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where one codec serves everybody."""
@@ -110,8 +120,8 @@ class LearnedCodec:
         self.check(stream)
         if not isinstance(seed, int | np.integer) or seed < 0:
             raise PcodecError(f"a seed is a whole number from 0, got {seed}")
-        lost = np.zeros(len(stream.packets), bool) if lost is None else lost
-        codes, gains = _concealed(stream.packets, lost)
+        lost = np.zeros(stream.count, bool) if lost is None else lost
+        codes, gains = _concealed(self.packets(stream), lost)
         group = stream.group_of_packets * (self.C > 1)
         cuts = sorted({*range(AT_ONCE, len(codes), AT_ONCE), *(np.flatnonzero(np.diff(group)) + 1)})
         decoder, made = Decoder(self, seed), -DELAY
@@ -121,6 +131,20 @@ class LearnedCodec:
             block = block * np.interp(at, FRAME * (np.arange(len(gains)) + 0.5), gains)
             yield block[max(0, -made) : max(0, stream.samples - made)].astype(np.float32)
             made += len(block)
+
+    def packets(self, stream: Stream) -> np.ndarray:
+        """The packets (P, S) of a stream, compact or not."""
+        if stream.packets is not None:
+            return stream.packets
+        return self.model(stream.group[0]).expand(stream.coded, stream.count, stream.form.bytes)
+
+    def _model(self, group):
+        file = entropy.beside(self.files[group])
+        config, arrays, _ = weights.read(self.files[group], self.CONFIG)
+        model = entropy.Model.load(file)
+        if model.identity != weights.identity(config, arrays):
+            raise PcodecError(f"{file}: of another network than the one beside it")
+        return model
 
     def sender(self) -> "Encoder":
         """For live speech: its group follows the talk."""

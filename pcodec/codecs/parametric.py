@@ -75,11 +75,12 @@ class Codec:
         units: int | None = None,
         kbps: float | None = None,
         denoise: bool = False,
+        compact: bool = False,
     ) -> "Codec":
         """One of `SHIPPED` and `LEARNED`, or the codec of `decoder` and `C` in a folder of trained decoders.
 
         `units` = 384 is short for decoder = "lpcnet-384". A decoder soundstream-SIZE is a `learned.LearnedCodec`, which
-        has several rates, in `kbps`, and can `denoise` what it encodes; all others have 1.6.
+        has several rates, in `kbps`; it can `denoise` what it encodes, and make `compact` files. All others have 1.6.
         """
         decoder = f"lpcnet-{units}" if decoder is None and units is not None else decoder
         if name_or_folder in LEARNED or (decoder or "").startswith("soundstream-"):
@@ -87,9 +88,10 @@ class Codec:
 
             folder = paths.SHIPPED if name_or_folder in LEARNED else name_or_folder
             stages = learned.stages_of(1.6 if kbps is None else kbps)
-            return learned.LearnedCodec(folder, decoder or LEARNED[name_or_folder], C or 1, stages, denoise)
-        if denoise:
-            raise PcodecError(f"{decoder or name_or_folder}: removes no noise; soundstream does")
+            return learned.LearnedCodec(folder, decoder or LEARNED[name_or_folder], C or 1, stages, denoise, compact)
+        if denoise or compact:
+            what = "removes no noise" if denoise else "makes no compact files"
+            raise PcodecError(f"{decoder or name_or_folder}: {what}; soundstream does")
         if kbps not in (None, 1.6):
             raise PcodecError(f"{decoder or name_or_folder}: has a rate of 1.6 kb/s, not {kbps:g}")
         if name_or_folder in SHIPPED:

@@ -8,9 +8,7 @@ Contents: `order`, `count`.
 import numpy as np
 import pandas as pd
 
-WORDS = 256
-SEEN = 1.0  # with which every word is taken to have been seen, in a model of how often they are
-SHARED = 256.0  # codes after a word that its own counts must outweigh, before they are believed
+from pcodec.soundstream.entropy import WORDS, Model
 
 
 def order(words: np.ndarray) -> np.ndarray:
@@ -20,25 +18,18 @@ def order(words: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(centred @ axis))
 
 
-def count(known: list[np.ndarray], others: list[np.ndarray]) -> pd.DataFrame:
-    """Of each stage: stage, used (words), entropy, coded, after_the_last (bits), of signals' codes `others`.
+def count(model: Model, signals: list[np.ndarray]) -> pd.DataFrame:
+    """Of each stage, in the codes of unseen signals: stage, used (words), entropy, coded, after_the_last (bits).
 
     `entropy` is that of their own histogram, with the correction of Miller and Madow; `coded` what they cost an ideal
-    coder that has counted the words of `known` signals, `after_the_last` one that has counted pairs.
+    coder that knows how often the model has met each word, `after_the_last` one that also knows the word before.
     """
-    rows = []
-    for stage in range(known[0].shape[1]):
-        learnt, coded = ([codes[:, stage].astype(int) for codes in signals] for signals in (known, others))
-        every = np.concatenate(coded)
-        counts = np.bincount(every, minlength=WORDS)
-        share = counts[counts > 0] / len(every)
-        entropy = -(share * np.log2(share)).sum() + (len(share) - 1) / (2 * len(every) * np.log(2))
-        single = np.bincount(np.concatenate(learnt), minlength=WORDS) + SEEN
-        single = single / single.sum()
-        pairs = np.zeros((WORDS, WORDS))
-        for codes in learnt:
-            np.add.at(pairs, (codes[:-1], codes[1:]), 1.0)
-        after = (pairs + SHARED * single) / (pairs.sum(axis=1, keepdims=True) + SHARED)
-        steps = np.concatenate([np.log2(after[codes[:-1], codes[1:]]) for codes in coded])
-        rows.append((stage + 1, (counts > 0).sum(), entropy, -np.log2(single[every]).mean(), -steps.mean()))
+    every = np.concatenate(signals).astype(np.int64)
+    after, rows = model.bits(signals).mean(axis=0), []
+    for stage, column in enumerate(every.T):
+        counts = np.bincount(column, minlength=WORDS)
+        share = counts[counts > 0] / len(column)
+        entropy = -(share * np.log2(share)).sum() + (len(share) - 1) / (2 * len(column) * np.log(2))
+        coded = -np.log2(model.single[stage][column]).mean()
+        rows.append((stage + 1, (counts > 0).sum(), entropy, coded, after[stage]))
     return pd.DataFrame(rows, columns=["stage", "used", "entropy", "coded", "after_the_last"])

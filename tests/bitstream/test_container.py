@@ -84,7 +84,7 @@ def test_damage_is_named(stream, tmp_path):
         "not a .plpc file": b"RIFF" + good[4:],
         "empty file": b"",
         "truncated: 10 bytes, the header has 24": good[:10],
-        "version 9; this program reads versions 1 to 4": good[:4] + b"\x09" + good[5:],
+        "version 9; this program reads versions 1 to 5": good[:4] + b"\x09" + good[5:],
         "damaged header": good[:9] + b"\x7f" + good[10:],
         f"truncated: {len(good) - 1} of {len(good)} bytes": good[:-1],
         "too long": good + b"x",

@@ -11,6 +11,7 @@ from pcodec.cli import main
 from pcodec.codecs.learned import LearnedCodec, stages_of
 from pcodec.codecs.parametric import Codec
 from pcodec.evaluation import packages
+from pcodec.soundstream import entropy
 from pcodec.soundstream.config import DELAY, FRAME, SIZES
 from pcodec.soundstream.model import SoundStream
 from pcodec.speech import audio
@@ -188,3 +189,34 @@ def test_commands(folder, speech, tmp_path, capsys):
     capsys.readouterr()
     assert main(["decode", str(tmp_path / "a.plpc"), str(tmp_path / "c.wav")]) == 1
     assert "coded with network" in capsys.readouterr().err and not (tmp_path / "c.wav").exists()
+
+
+def test_compact_files(tmp_path, speech, capsys):
+    """Fewer bytes, the same sound; what cannot be read is named."""
+    signal = speech[:32000].astype(np.float32)
+    model = network(1)
+    model.save(tmp_path / "soundstream-tiny-general.safetensors", np.float16)
+    with pytest.raises(PcodecError, match=r"general\.codes\.npz: no model of codes"):
+        Codec.load(tmp_path, "soundstream-tiny", compact=True)
+    plain = Codec.load(tmp_path, "soundstream-tiny")
+    stream = plain.encode_blocks([signal])
+    identity = SoundStream.load(tmp_path / "soundstream-tiny-general.safetensors").identity
+    entropy.Model.of([stream.packets] * 5, identity).save(tmp_path / "soundstream-tiny-general.codes.npz")
+    coder = Codec.load(tmp_path, "soundstream-tiny", compact=True)
+    data = coder.encode(signal)
+    assert len(data) < 0.7 * len(stream.to_bytes()), "the very speech that was counted"
+    read = Stream.from_bytes(data)
+    assert read.packets is None and (read.samples, read.count, read.group) == (32000, len(stream.packets), (0,))
+    assert np.array_equal(plain.packets(read), stream.packets)
+    assert np.array_equal(plain.decode(data)[0], plain.decode(stream.to_bytes())[0])
+    assert read.to_bytes() == data and read.numbers()["bytes"] == len(data)
+    assert read.payload_rate < 0.7 * stream.payload_rate
+    for at in range(0, len(data), 7):
+        for bad in (data[:at], data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1 :]):
+            with pytest.raises(PcodecError):
+                Stream.from_bytes(bad)
+    entropy.Model.of([stream.packets] * 5, "0" * 16).save(tmp_path / "soundstream-tiny-general.codes.npz")
+    with pytest.raises(PcodecError, match=r"general\.codes\.npz: of another network than the one beside it"):
+        Codec.load(tmp_path, "soundstream-tiny", compact=True)
+    with pytest.raises(PcodecError, match="framewise: makes no compact files; soundstream does"):
+        Codec.load("framewise", compact=True)

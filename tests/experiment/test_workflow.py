@@ -32,7 +32,7 @@ grid: {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny], soundstream: 
 13_framewise_training: {spectral_updates: 2, critic_updates: 2, batch: 4, frames: 4, critic_frames: 8, evaluations: 1}
 14_framewise_synthesis: {lossy: 1}
 15_soundstream_training: {unquantized: 1, spectral_updates: 2, critic_updates: 1, extra_updates: 1, evaluations: 1}
-16_soundstream: {rates: [0.8, 1.6], counted: 5, lossy: 1}
+16_soundstream: {rates: [0.8, 1.6], lossy: 1}
 17_denoising: {snrs: [5], utterances: 1, measures: [STOI]}
 """
 
