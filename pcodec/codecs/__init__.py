@@ -6,5 +6,8 @@ SHIPPED = {  # name: decoder, C
     "general": ("lpcnet-384", 1),
     "personalized": ("lpcnet-256", 2),
 }
-LEARNED = {"soundstream": "soundstream-large"}  # those of `pcodec.codecs.learned`
+LEARNED = {
+    "soundstream": "soundstream-large",
+    "soundstream-small": "soundstream-small",
+}  # those of `pcodec.codecs.learned`
 DEFAULT = "framewise"  # the one that is used where none is asked for

@@ -8,13 +8,14 @@ from pcodec import PcodecError, paths
 from pcodec.bitstream.container import PARAMETRIC, SOUNDSTREAM, Stream
 from pcodec.bitstream.packet_loss import lost_packets
 from pcodec.cli import main
+from pcodec.codecs import LEARNED
 from pcodec.codecs.learned import LearnedCodec, stages_of
 from pcodec.codecs.parametric import Codec
-from pcodec.evaluation import packages
+from pcodec.evaluation import metrics, packages
 from pcodec.soundstream import entropy
 from pcodec.soundstream.config import DELAY, FRAME, SIZES
 from pcodec.soundstream.model import SoundStream
-from pcodec.speech import audio
+from pcodec.speech import audio, noise
 
 
 def network(seed):
@@ -148,17 +149,33 @@ def test_groups_choose_their_networks(tmp_path, speech):
         coder.encode(speech[:16000], group=2)
 
 
+@pytest.mark.parametrize("name", LEARNED)
 @pytest.mark.parametrize(("kbps", "least"), [(0.8, 0.75), (1.6, 0.8), (3.2, 0.83)])
-def test_the_shipped_one_speaks(kbps, least, librispeech):
-    """Unseen speakers: intelligible, at the right level, and a stream finds its codec."""
-    shipped, found = Codec.load("soundstream", kbps=kbps), []
+def test_the_shipped_ones_speak(name, kbps, least, librispeech):
+    """Unseen speakers: intelligible, at the right level, and a stream finds its codec, compact or not."""
+    shipped, found = Codec.load(name, kbps=kbps, compact=True), []
     for path in sorted((librispeech / "test-other").rglob("*.flac"))[::16]:
         original = audio.read(path)[: 4 * audio.RATE]
         stream = Stream.from_bytes(shipped.encode(original))
+        assert stream.payload < 0.95 * stream.count * stream.form.bytes
         decoded = np.concatenate(list(Codec.of(stream).decode_blocks(stream)))
         assert abs(10 * np.log10(np.mean(decoded**2) / np.mean(original**2))) < 8.0, path  # one has a rumble
         found.append(packages.stoi(original, decoded))
     assert np.mean(found) > least
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_the_shipped_ones_remove_noise(name, librispeech, noise_folder):
+    """Of kinds and beside speakers that they have not learned from: what comes out is nearer to the speech."""
+    _, unseen = noise.load(noise_folder, ["kitchen", "coffee-shop", "waves", "rain"])
+    plain, quiet = (Codec.load(name, denoise=denoise) for denoise in (False, True))
+    rng, gains = np.random.default_rng(1), []
+    for path in sorted((librispeech / "test-other").rglob("*.flac"))[::12]:
+        original = audio.read(path)[: 4 * audio.RATE]
+        heard = np.clip(noise.mixed(original, unseen.draw(1, len(original), rng)[0], 5.0), -1, 1)
+        coded, alone = (each.decode(each.encode(heard))[0] for each in (plain, quiet))
+        gains.append(metrics.log_spectral_distance(original, coded) - metrics.log_spectral_distance(original, alone))
+    assert np.mean(gains) > 1.0, "dB"
 
 
 def test_noise_is_removed_on_demand(tmp_path, speech):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pcodec import PcodecError, cli
-from pcodec.codecs import parametric, personalization
+from pcodec.codecs import LEARNED, parametric, personalization
 from pcodec.fargan import training as fargan
 from pcodec.fargan.config import SIZES
 from pcodec.fargan.model import Fargan
@@ -106,7 +106,7 @@ def test_networks_that_are_no_decoder_are_refused(codebooks, recordings, tmp_pat
         personalization.personalize(file, file.parent / "codebooks.npz", recordings, tmp_path / "a.safetensors", 1)
 
 
-@pytest.mark.parametrize("name", ["framewise", "personalized", "soundstream"])
+@pytest.mark.parametrize("name", ["framewise", "personalized", *LEARNED])
 def test_an_adapter_finds_its_shipped_codec(name, speech, tmp_path):
     codec = parametric.Codec.load(name)
     network, _ = personalization.FAMILIES[codec.CONFIG.FAMILY]
