@@ -52,15 +52,16 @@ class Model:
     @classmethod
     def of(cls, signals: list[np.ndarray], identity: str) -> "Model":
         """Counted in the codes (P, S) of signals; what a word's own counts weigh is chosen on speech left out."""
-        if len(signals) < FOLDS:
-            raise PcodecError(f"{len(signals)} signals are too few to count codes in, at least {FOLDS} are needed")
-        parts = [_counted(signals[fold::FOLDS]) for fold in range(FOLDS)]
+        folds = min(FOLDS, len(signals))
+        if folds < 2:
+            raise PcodecError(f"{len(signals)} signals are too few to count codes in, at least 2 are needed")
+        parts = [_counted(signals[fold::folds]) for fold in range(folds)]
         total, stages = sum(parts), signals[0].shape[1]
         bits = np.zeros((len(SHARED), stages))
         for row, shared in enumerate(SHARED):
             for fold, part in enumerate(parts):
                 rest = cls(total - part, np.full(stages, shared), identity)
-                bits[row] += rest.bits(signals[fold::FOLDS]).sum(axis=0)
+                bits[row] += rest.bits(signals[fold::folds]).sum(axis=0)
         return cls(total, np.array(SHARED)[bits.argmin(axis=0)], identity)
 
     def save(self, path: str | Path) -> None:

@@ -55,8 +55,8 @@ def test_codes_come_back_in_the_bits_that_were_said(model, stages, tmp_path):
 
 
 def test_refusals(model, tmp_path):
-    with pytest.raises(PcodecError, match="4 signals are too few"):
-        Model.of(planted(4), "")
+    with pytest.raises(PcodecError, match="1 signals are too few"):
+        Model.of(planted(1), "")
     (tmp_path / "b.codes.npz").write_bytes(b"nothing")
     for name in ("a", "b"):
         with pytest.raises(PcodecError, match=rf"{name}\.codes\.npz: no model of codes"):
