@@ -189,6 +189,8 @@ def _encode(options) -> int:
     if options.stream:
         if options.group is not None:
             raise PcodecError("--stream goes without --group: the group follows the talk")
+        if options.compact:
+            raise PcodecError("--stream goes without --compact: after a lost packet nothing could be read")
         with _live(options) as (source, target):
             pipes.send(_codec(options, DEFAULT), source, target, raw)
         return 0

@@ -282,7 +282,7 @@ class Stream:
         return cls(packets, reader.samples, identity.hex(), groups, group, form.together, True, form)
 
     @staticmethod
-    def begin_live(kind: "Kind") -> bytes:
+    def begin_live(kind: Kind) -> bytes:
         """The header of a live stream."""
         return _header(VERSIONS[kind.form != PARAMETRIC][1], kind, UNKNOWN, kind.form.together, 0)
 
@@ -294,7 +294,7 @@ class Stream:
         """
         header = read(HEADER_BYTES)
         version = header[len(MAGIC)] if header[: len(MAGIC)] == MAGIC and len(header) > len(MAGIC) else None
-        if version in (VERSION, LEARNED):
+        if version in (VERSION, LEARNED, COMPACT):
             raise PcodecError("a file of known length, not a live stream: decode it without --stream")
         header += read(MORE.size) if version == live.LEARNED else b""
         form = _length(header)[2]

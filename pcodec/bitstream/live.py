@@ -8,7 +8,7 @@ Byte 0xFF in place of a group byte is the end; the number of samples follows in 
 is 1800 b/s at 1.6 kb/s, in place of 1608 for a file whose group may change once a second. A live stream that was saved
 is read like any other .plpc file.
 
-Contents: `Writer`, `Reader`, `group_byte`, `group_of`, `VERSION`, `LEARNED`.
+Contents: `Writer`, `Reader`, `packets_of`, `group_byte`, `group_of`, `VERSION`, `LEARNED`.
 """
 
 import struct

@@ -23,7 +23,7 @@ from pcodec.soundstream.model import SoundStream
 from pcodec.speech import audio, corpus
 
 FAMILIES = {"lpcnet": (LPCNet, lpcnet), "fargan": (Fargan, fargan), "soundstream": (SoundStream, soundstream)}
-LEARNED = ("soundstream",)  # of these, those without codebooks
+WITHOUT_CODEBOOKS = ("soundstream",)
 PIECE = 5.0  # s: recordings are cut into pieces, of which some are held back
 HELD_BACK = 6  # every sixth piece is not trained on
 LEAST = 10.0  # s of speech to learn from
@@ -81,7 +81,7 @@ def personalize(
         raise PcodecError(f"{decoder}: of the family {name}; there are adapters for {', '.join(FAMILIES)}")
     network, family = FAMILIES[name]
     model, books = network.load(decoder), None
-    if name not in LEARNED:
+    if name not in WITHOUT_CODEBOOKS:
         books = Codebooks.load(codebooks or decoder.parent / "codebooks.npz")
     if books and model.provenance.get("codebooks") != books.identity:
         raise PcodecError(

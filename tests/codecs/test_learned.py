@@ -1,5 +1,7 @@
 """A stream of the codec that is learned end to end: exact length at all rates, damage named, loss concealed, groups."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -235,5 +237,9 @@ def test_compact_files(tmp_path, speech, capsys):
     entropy.Model.of([stream.packets] * 5, "0" * 16).save(tmp_path / "soundstream-tiny-general.codes.npz")
     with pytest.raises(PcodecError, match=r"general\.codes\.npz: of another network than the one beside it"):
         Codec.load(tmp_path, "soundstream-tiny", compact=True)
+    with pytest.raises(PcodecError, match="a file of known length, not a live stream"):
+        Stream.read_live_header(io.BytesIO(data).read)
+    assert main(["encode", "-", "-", "--stream", "--codec", "soundstream", "--compact"]) == 1
+    assert "--stream goes without --compact" in capsys.readouterr().err
     with pytest.raises(PcodecError, match="framewise: makes no compact files; soundstream does"):
         Codec.load("framewise", compact=True)
