@@ -32,9 +32,9 @@ class Critics:
     adversarial: float = 0.5  # sizes of their losses' gradients, in those of the decoder's own loss
     matching: float = 0.5
 
-    def learner(self, seed: int) -> loop.Learner:
+    def learner(self, seed: int, device="cpu") -> loop.Learner:
         """Networks, optimizer and rate; its network is a `discriminators.Critics`."""
-        judges = discriminators.Critics(self.windows, seed)
+        judges = discriminators.Critics(self.windows, seed).to(device)
         adam = torch.optim.AdamW(judges.parameters(), betas=(0.8, 0.99), weight_decay=0.0)
         return loop.Learner(judges, [adam], optimizers.Annealed(self.learning_rate, 0.0, 0.0))
 

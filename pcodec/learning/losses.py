@@ -36,7 +36,7 @@ def root_spectral(found, true, windows=WINDOWS):
 
 
 @functools.cache
-def mel_bands(window: int, bands: int, rate: int = 16000):
+def mel_bands(window: int, bands: int, rate: int = 16000, device: torch.device | str = "cpu"):
     """Triangles (bins, bands) that are evenly spaced in mels, from 0 to half the rate, and overlap by half.
 
     mel(f) = 2595 log10(1 + f / 700) (O'Shaughnessy 1987). A band's weights add up to one.
@@ -45,7 +45,7 @@ def mel_bands(window: int, bands: int, rate: int = 16000):
     bins = np.arange(window // 2 + 1)[:, None] * rate / window
     low, peak, high = edges[:-2], edges[1:-1], edges[2:]
     weights = np.clip(np.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)), 0.0, None)
-    return torch.from_numpy((weights / weights.sum(axis=0)).astype(np.float32))
+    return torch.from_numpy((weights / weights.sum(axis=0)).astype(np.float32)).to(device)
 
 
 def log_mel(found, true, windows=tuple(MELS)):
@@ -55,7 +55,7 @@ def log_mel(found, true, windows=tuple(MELS)):
     """
     parts = []
     for window in windows:
-        bands = mel_bands(window, MELS[window]).to(found.device)
+        bands = mel_bands(window, MELS[window], device=found.device)
         y, x = (torch.log(magnitudes(signals, window).transpose(1, 2) @ bands + FLOOR) for signals in (found, true))
         parts.append((y - x).abs().mean(dim=(1, 2)))
     return torch.stack(parts).mean(dim=0)

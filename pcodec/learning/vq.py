@@ -44,7 +44,7 @@ class Averaged(nn.Module):
         clusters = KMeans(len(self.words), n_init=1, max_iter=PASSES, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of fewer different vectors than words: the rest start anew
-            which = clusters.fit_predict(vectors.numpy().astype(np.float64))
+            which = clusters.fit_predict(vectors.cpu().numpy().astype(np.float64))
         found = clusters.cluster_centers_
         share = np.bincount(which, minlength=len(self.words)) / len(which)
         self.uses.copy_(torch.from_numpy(share * len(self.words)))
@@ -81,7 +81,7 @@ class Averaged(nn.Module):
         self.sums.lerp_(torch.zeros_like(self.sums).index_add_(0, codes, vectors) * scale, 1.0 - DECAY)
         dead = self.uses < LEAST
         if dead.any():
-            drawn = vectors[torch.randint(len(vectors), (int(dead.sum()),))]
+            drawn = vectors[torch.randint(len(vectors), (int(dead.sum()),), device=vectors.device)]
             self.uses[dead], self.sums[dead] = 1.0, drawn
         self.words.copy_(self.sums / self.uses[:, None])
 
@@ -163,10 +163,11 @@ class Residual(nn.Module):
         total, codes, losses = torch.zeros_like(left), [], []
         for number, stage in enumerate(self.stages):
             word, which, loss = stage(left)
-            on = torch.ones(len(left), dtype=torch.bool)
-            if used is not None:
-                on = (used > number)[:, None].expand(shape[:2]).flatten()
-            if on.any():
+            on = torch.ones(len(left), dtype=torch.bool) if used is None else (
+                (used > number)[:, None].expand(shape[:2]).flatten()
+            )  # fmt: skip
+            some, on = on.any(), on.to(left.device)
+            if some:
                 losses.append(loss[on].mean())
                 if self.training:
                     stage.follow(left.detach()[on], which[on])

@@ -99,6 +99,9 @@ class SoundStream(network.Network):
 
     def write(self, latents, seed: int | None = None):
         """Latents (B, T, D) -> signals (B, 320 T), with noise of a seed, or with PyTorch's next random numbers."""
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
-        noise = torch.randn(len(latents), 2 * latents.shape[1], self.config.noise, generator=generator)
+        shape = len(latents), 2 * latents.shape[1], self.config.noise
+        if seed is None:
+            noise = torch.randn(shape, device=latents.device)
+        else:  # the same on every machine
+            noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(latents.device)
         return self.decoder(latents, noise)

@@ -69,10 +69,15 @@ class Speech:
         ends, begins = np.cumsum(room), np.cumsum(self.lengths) - self.lengths
         at = rng.integers(ends[-1], size=batch)
         which = np.searchsorted(ends, at, side="right")
-        starts = torch.from_numpy(begins[which] + at - (ends - room)[which])
+        device = self.signal.device
+        starts = torch.from_numpy(begins[which] + at - (ends - room)[which]).to(device)
         gains = rng.choice([-1.0, 1.0], batch) * 10 ** (rng.uniform(*LEVELS, batch) / 20)
-        signals = self.signal[starts[:, None] + torch.arange(FRAME * frames)]
-        return (signals * torch.from_numpy(gains.astype(np.float32))[:, None]).clamp(-1, 1)
+        signals = self.signal[starts[:, None] + torch.arange(FRAME * frames, device=device)]
+        return (signals * torch.from_numpy(gains.astype(np.float32)).to(device)[:, None]).clamp(-1, 1)
+
+    def to(self, device) -> "Speech":
+        """The same on `device`, where excerpts then stay."""
+        return Speech(self.signal.to(device), self.lengths, self.utterances)
 
     def stretches(self, frames: int):
         """The middle of each utterance (N, 320 frames); shorter ones end with silence."""
@@ -91,9 +96,9 @@ def beside_noise(signals: torch.Tensor, noise: Noise, rng: np.random.Generator):
     """
     count, samples = signals.shape
     noisy, removed = rng.integers(2, size=(2, count)).astype(bool)
-    dirty = mixed(signals.numpy(), noise.draw(count, samples, rng), rng.uniform(*SNR, count))
-    heard = torch.where(torch.from_numpy(noisy)[:, None], torch.from_numpy(dirty).clamp(-1, 1), signals)
-    removed = torch.from_numpy(removed)
+    dirty = mixed(signals.cpu().numpy(), noise.draw(count, samples, rng), rng.uniform(*SNR, count))
+    noisy, removed, dirty = (torch.from_numpy(each).to(signals.device) for each in (noisy, removed, dirty))
+    heard = torch.where(noisy[:, None], dirty.clamp(-1, 1), signals)
     return heard, torch.where(removed[:, None], signals, heard), removed.float()
 
 
@@ -105,16 +110,16 @@ def loss_of(found, true, mels=tuple(losses.MELS), windows=losses.WINDOWS):
 def evaluate(model: network.Network, data: Speech, stages: int | None = None, batch: int = 16) -> pd.DataFrame:
     """Loss of `model` at so many stages (0: not quantized) on each utterance: table (utterance, speaker, loss)."""
     model.eval()
-    found = []
+    found, device = [], next(model.parameters()).device
     with torch.no_grad():
-        for signals in data.stretches(STRETCH).split(batch):
+        for signals in data.stretches(STRETCH).to(device).split(batch):
             latents = model.encoder(signals)
             if stages != 0:
                 latents = model.quantizer.decode(model.quantizer.encode(latents, stages))
             written = model.write(latents, seed=1)
             found.append(loss_of(written[:, model.delay :], signals[:, : signals.shape[1] - model.delay]))
     model.train()
-    return data.utterances.assign(loss=torch.cat(found).numpy())
+    return data.utterances.assign(loss=torch.cat(found).cpu().numpy())
 
 
 def fit_stages(
@@ -192,12 +197,14 @@ class _Training(loop.Task):
     """The codec, and its critics, as the training loop sees them."""
 
     def __init__(self, learner, critics, data, validation, unquantized, batch, frames, rates, noise, judged, seed):
-        self.learners, self.model, self.data, self.validation = {"model": learner}, learner.network, data, validation
+        self.learners, self.model, self.validation = {"model": learner}, learner.network, validation
+        self.device = next(self.model.parameters()).device
+        self.data = data.to(self.device)
         self.unquantized, self.batch, self.frames, self.rates = unquantized, batch, frames, np.array(rates)
         self.critics, self.noise, self.judged, self.seed = critics, noise, judged, seed
         self.averaged_from = unquantized + 1 if unquantized else 0  # then words have been placed
         if critics:
-            self.learners["critics"] = critics.learner(seed)
+            self.learners["critics"] = critics.learner(seed, self.device)
 
     def identity(self) -> str:
         settings = (self.model.config, self.critics, self.unquantized, self.batch, self.frames, self.rates.tolist())
@@ -224,7 +231,7 @@ class _Training(loop.Task):
         if self.noise:
             heard, signals, removed = beside_noise(signals, self.noise, rng)
             switch = (removed,)
-        latents, loss = self.model.encoder(heard, *switch), torch.zeros(())
+        latents, loss = self.model.encoder(heard, *switch), torch.zeros((), device=self.device)
         if update >= self.unquantized:
             latents, _, loss = self.model.quantizer(latents, torch.from_numpy(rng.choice(self.rates, self.batch)))
         return self.model.write(latents), signals, loss

@@ -69,7 +69,7 @@ class Noise:
         """A part (samples,) of a recording that begins anywhere, and begins anew at its end."""
         recording = self.recordings[which]
         begin = int(rng.integers(len(recording)))
-        return np.resize(np.roll(recording, -begin), samples)
+        return recording.take(np.arange(begin, begin + samples), mode="wrap")
 
 
 def mixed(speech: np.ndarray, noise: np.ndarray, snr: np.ndarray) -> np.ndarray:
