@@ -92,7 +92,7 @@ def stages(
         parts = [Stage(False, unquantized_updates, learning_rate, decay),
                  Stage(True, general_updates, extra_learning_rate)]  # fmt: skip
     else:
-        parts = [Stage(True, general_updates - before, learning_rate, decay)]
+        parts = [Stage(True, max(0, general_updates - before), learning_rate, decay)]
     return [stage for stage in parts if stage.updates]
 
 
