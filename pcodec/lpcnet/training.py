@@ -243,7 +243,8 @@ def evaluate(model: LPCNet, data: SampleDataset, seconds: float = 0.0, batch: in
         raise PcodecError(f"no utterance holds {(WARM_UP + STRETCH) * FRAME} samples to evaluate on")
     nats = np.zeros(len(starts))
     model.eval()
-    with torch.no_grad():
+    in_full = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)  # a GPU's GRU rounds to 10 bits otherwise
+    with torch.no_grad(), in_full:
         for begin in range(0, len(starts), batch):
             rows, states = slice(begin, begin + batch), None
             for frame in range(0, WARM_UP + STRETCH, CHUNK):
