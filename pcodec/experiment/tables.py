@@ -187,21 +187,29 @@ def paired() -> str:
 
 
 def results() -> str:
-    """Every trained decoder of the run in one line: what it costs, what it gains."""
-    loss = read("validation_loss_table").query("split == 'validation and test'").set_index(["comparison", "units", "C"])
-    quality = read("objective_summary").query("split == 'test'").set_index(["measure", "system"])
-    cost = read("complexity").query("density == 1").groupby("units").gflops.sum()
+    """The codecs of the run on test speakers: what they send, cost and reach."""
+    quality = read("objective_summary").query("split == 'test'")
+    means = quality.pivot(index="system", columns="measure", values="mean")
+    kbps, cost = quality.groupby("system").kbps.first(), read("quality_complexity").groupby("system").gflops.first()
+    shown = ["input", *(f"{whose} {units}{of}" for units in (384, 256)
+             for whose, of in (("general", ""), ("personalized", ", C = 4")))]  # fmt: skip
+    shown += [
+        f"framewise {size} {whose}" for size in ("large", "small") for whose in ("general", "personalized, C = 2")
+    ]
+    shown += [f"soundstream small {whose}, {rate} kb/s" for rate, whose in
+              ((0.8, "general"), (1.6, "general"), (1.6, "personalized, C = 2"), (3.2, "general"))]  # fmt: skip
+    shown += ["Codec 2 3200", "Opus 6", "Speex wideband q0"]
     rows = []
-    for units in sorted(cost.index, reverse=True):
-        whose = {"control": (f"general {units}", None)}
-        whose |= {f"groups, C = {C}": (f"personalized {units}, C = {C}", C) for C in (2, 4)}
-        for name, (system, C) in whose.items():
-            gain = "" if C is None else between(loss.loc["estimated - control", units, C])
-            nats = loss.loc["estimated - control", units, C or 2]["estimated" if C else "control"]
-            heard = [f"{quality.loc[measure, system]['mean']:.2f}" for measure in ("DNSMOS P.808", "ViSQOL")]
-            rows.append((f"{units} units, {name}", f"{cost[units]:.1f}", f"{nats:.4f}", gain, *heard))
-    header = ["decoder", "10⁹ operations/s", "nats per sample", "minus control", "DNSMOS", "ViSQOL"]
-    return lines(header, rows)
+    for system in shown:
+        of = means.loc[system]
+        rows.append((
+            f"LPCNet, {system}" if system.split()[0] in ("general", "personalized") else system,
+            *(f"{values[system]:.2f}" if values.get(system, float("nan")) > 0 else "" for values in (kbps, cost)),
+            *("" if pd.isna(of[name]) else f"{of[name]:.{decimals}f}"
+              for name, decimals in (("STOI", 3), ("DNSMOS P.808", 2), ("ViSQOL", 2))),
+            percent(of["word errors"]),
+        ))  # fmt: skip
+    return lines(["codec", "kb/s", "10⁹ operations/s", "STOI", "DNSMOS", "ViSQOL", "words misheard"], rows)
 
 
 def curves() -> str:
