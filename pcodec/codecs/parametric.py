@@ -28,7 +28,7 @@ from pcodec.bitstream.packets import pack, unpack
 from pcodec.codecs import DEFAULT, LEARNED, SHIPPED
 from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.fargan import synthesis as fargan
-from pcodec.features.analysis import COLUMNS, FEATURES, PACKET
+from pcodec.features.analysis import COLUMNS, FEATURES, OFFSET, PACKET, PACKET_SAMPLES
 from pcodec.features.cepstrum import FRAME
 from pcodec.features.vocoder import CONTEXT, DELAY
 from pcodec.learning import weights
@@ -185,6 +185,13 @@ class Codec:
         """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where one decoder serves everybody."""
         return self.groups.assign(samples[:LISTEN]).group if self.groups else 0
 
+    def spoken(self, analysis: features.Analysis, seed: int = 1) -> np.ndarray:
+        """Features, wherever they are from, through packets -> what the decoder for everybody says, (640 P - 80,)."""
+        packets = Encoder(self, follow=False).pack(analysis)
+        count = PACKET_SAMPLES * len(packets) - OFFSET
+        stream = Stream(packets, count, self.identity, self.C, (UNKNOWN,))
+        return np.concatenate([np.zeros(0, np.float32), *self.decode_blocks(stream, seed)])
+
     def decode(self, data: bytes, seed: int = 1) -> tuple[np.ndarray, int]:
         """A .plpc file's bytes -> samples in [-1, 1], as many as were encoded, and their rate, 16000.
 
@@ -283,6 +290,10 @@ class Encoder:
 
     def _packets(self, samples, last):
         analysis, self._state = features.stream(samples, self._state, last)
+        return self.pack(analysis)
+
+    def pack(self, analysis: features.Analysis) -> np.ndarray:
+        """The next packets (P, 8) of features, wherever these are from."""
         fields = quantizer.quantize(analysis, self.codebooks, self._before)
         if len(fields):
             self._before = quantizer.dequantize(fields[-1:], self.codebooks)[-1, FEATURES["cepstrum"]]

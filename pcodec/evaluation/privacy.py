@@ -139,19 +139,16 @@ def similarity(first: np.ndarray, first_speakers, second: np.ndarray, second_spe
     """
     scores = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second)]
     scores = scores[0] @ scores[1].T
-    if first is second:
-        np.fill_diagonal(scores, np.nan)
     whose = [pd.Categorical(speakers) for speakers in (first_speakers, second_speakers)]
-    if list(whose[0].categories) != list(whose[1].categories):
-        raise PcodecError("the similarity of speakers needs the same speakers on both sides")
     names = whose[0].categories
-    table = pd.DataFrame(
-        [[np.nanmean(scores[np.ix_(whose[0] == one, whose[1] == other)]) for other in names] for one in names],
-        names, names,
-    )  # fmt: skip
-    if table.isna().any(axis=None):
-        raise PcodecError("the similarity of a speaker with himself needs two pieces of him")
-    return table
+    if list(names) != list(whose[1].categories):
+        raise PcodecError("the similarity of speakers needs the same speakers on both sides")
+    if first is second:
+        if whose[0].value_counts().min() < 2:
+            raise PcodecError("the similarity of a speaker with himself needs two pieces of him")
+        np.fill_diagonal(scores, np.nan)
+    means = [[np.nanmean(scores[np.ix_(whose[0] == one, whose[1] == other)]) for other in names] for one in names]
+    return pd.DataFrame(means, names, names)
 
 
 def _dominance(table):

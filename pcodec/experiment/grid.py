@@ -6,8 +6,9 @@ is listed here, the notebook reads what is listed here.
 Conventions: a decoder's role is "general" (trained on everyone), "control" (the general one, continued on everyone) or
 "group" (the general one, continued on the speakers of a group). C is a number of groups; a decoder for everybody has
 C = 1, group 0. `units` and what follows are LPCNet's; `framewise` and `framewise_C` are sizes and numbers of groups
-of framewise decoders, `soundstream` and `soundstream_C` of codecs that are learned end to end. Notebooks 06_training,
-07_validation_loss, 13_framewise_training and 15_soundstream_training.
+of framewise decoders, `soundstream` and `soundstream_C` of codecs that are learned end to end; `anonymizer` says where
+anonymizers find words. Notebooks 06_training, 07_validation_loss, 13_framewise_training, 15_soundstream_training and
+18_anonymizer_training.
 
 Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `check`, `GRID`.
 """
@@ -15,14 +16,16 @@ Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `sound
 from typing import NamedTuple
 
 from pcodec import PcodecError
+from pcodec.anonymizer.config import CONTENTS
 from pcodec.fargan.config import SIZES as FRAMEWISE_SIZES
 from pcodec.soundstream.config import SIZES as SOUNDSTREAM_SIZES
 
 # Names of a preset's grid section, with values of their types.
 GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
 GRID |= {"framewise": ["tiny"], "framewise_C": [2], "soundstream": ["tiny"], "soundstream_C": [2]}
+GRID |= {"anonymizer": ["own"]}
 OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
-OPTIONAL |= {"framewise": [], "framewise_C": [], "soundstream": [], "soundstream_C": []}
+OPTIONAL |= {"framewise": [], "framewise_C": [], "soundstream": [], "soundstream_C": [], "anonymizer": []}
 ROLES = ("general", "control", "group")
 
 
@@ -142,10 +145,13 @@ def check(values: dict, where: str) -> None:
                 raise PcodecError(f"{where}: {family} must list sizes of {', '.join(known)}, got {size!r}")
         if not {*values[f"{family}_C"]} <= {*values["C"]}:
             raise PcodecError(f"{where}: {family}_C must be among C, got {values[f'{family}_C']}")
+    for content in values["anonymizer"]:
+        if content not in CONTENTS:
+            raise PcodecError(f"{where}: anonymizer must list some of {', '.join(CONTENTS)}, got {content!r}")
     sizes = values["units"] + values["capacity"]
     if values["study"] and values["study"] not in sizes:
         raise PcodecError(f"{where}: study must be 0 or one of {sizes}, got {values['study']}")
-    for name in ("units", "C", "capacity", "minutes", *families, "framewise_C", "soundstream_C"):
+    for name in ("units", "C", "capacity", "minutes", *families, "framewise_C", "soundstream_C", "anonymizer"):
         listed = sizes if name == "capacity" else values[name]
         if len(set(listed)) < len(listed):
             raise PcodecError(f"{where}: {name} lists a value twice: {listed}")

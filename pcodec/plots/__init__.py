@@ -9,6 +9,7 @@ Contents: `speech` (signals and features), `coding` (packets), `speakers` (embed
 `quality` (decoded speech and its cost), and `style`, which they share.
 """
 
+from pcodec.plots.anonymity import anonymity, attackers, heard_by
 from pcodec.plots.coding import bit_allocation, bit_sensitivity, codes, decoded_features, quantization, rate
 from pcodec.plots.quality import (
     complexity,
@@ -32,6 +33,8 @@ from pcodec.plots.speech import corpus, excitation, features, lpc_envelopes, spe
 from pcodec.plots.training import capacity, gains, mismatch, personalization, study, validation_loss
 
 __all__ = [
+    "anonymity",
+    "attackers",
     "bit_allocation",
     "bit_sensitivity",
     "capacity",
@@ -48,6 +51,7 @@ __all__ = [
     "groups_number",
     "groups_running",
     "groups_seconds",
+    "heard_by",
     "lpc_envelopes",
     "mismatch",
     "mushra",

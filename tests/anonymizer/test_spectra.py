@@ -1,0 +1,69 @@
+"""Promises that spectra of 80 bands lead to the codec's features, and that a gain changes nothing but the level."""
+
+import numpy as np
+import pytest
+
+from pcodec import PcodecError, features
+from pcodec.anonymizer import spectra
+from pcodec.features.cepstrum import band_log_energies
+from pcodec.speech import audio
+
+
+@pytest.fixture(scope="module")
+def described(speech):
+    return spectra.describe(speech)
+
+
+def test_frames_are_those_of_the_features(speech, described):
+    assert len(described.mel) == len(described.analysis.features)
+    np.testing.assert_array_equal(described.analysis.features, features.analyze(speech).features)
+    energy, other = band_log_energies(described.analysis.features[:, :18]).max(axis=1), described.mel.max(axis=1)
+    shifted = [np.corrcoef(energy[5:-5], other[5 + by : len(other) - 5 + by])[0, 1] for by in range(-5, 6)]
+    assert np.argmax(shifted) == 5 and shifted[5] > 0.9
+
+
+def test_a_matrix_leads_to_the_cepstrum(librispeech):
+    files = sorted((librispeech / "train-clean-100").rglob("*.flac"))[::40][:8]
+    known, new = [], []
+    for number, file in enumerate(files):
+        found = spectra.describe(audio.read(file))
+        (new if number == 7 else known).append((found.mel, found.analysis.features[:, :18]))
+    mel, cepstra = map(np.concatenate, zip(*known, strict=True))
+    weights = spectra.matrix(mel, 10.0 ** band_log_energies(cepstra))
+    assert (weights >= 0).all()
+    ((mel, cepstra),) = new
+    off = band_log_energies(spectra.cepstrum(mel, weights)) - band_log_energies(cepstra)
+    assert np.sqrt((off**2).mean()) < 0.2  # 2 dB
+    assert np.abs(off.mean(axis=0)).max() < 0.15
+
+
+def test_a_planted_matrix_is_found(described):
+    planted = np.abs(np.random.default_rng(1).normal(size=(80, 5)))
+    found = spectra.matrix(described.mel, 10.0 ** described.mel.astype(np.float64) @ planted)
+    np.testing.assert_allclose(found, planted, rtol=0.02, atol=0.02)
+
+
+def test_a_gain_moves_the_level_alone(speech, described):
+    soft = spectra.describe(0.1 * speech)
+    assert soft.level == pytest.approx(described.level - 2.0, abs=0.01)
+    loud = soft.mel > -9.0  # the floor of power is absolute
+    np.testing.assert_allclose(
+        spectra.levelled(soft.mel, soft.level)[loud], spectra.levelled(described.mel, described.level)[loud], atol=0.01
+    )
+
+
+def test_silence_has_no_level():
+    assert spectra.describe(np.zeros(4000)).level is None
+
+
+def test_prosody(described):
+    found = spectra.prosody(described.lags, described.correlation, described.mel, described.level)
+    assert found.shape == (len(described.mel), 3)
+    voiced = described.correlation > spectra.VOICED
+    assert (found[~voiced, 0] == 0).all() and found[voiced, 0].std() > 0
+    assert -7 / 4 <= found[:, 2].min() and found[:, 2].max() < 1
+
+
+def test_refused(described):
+    with pytest.raises(PcodecError, match="give no matrix"):
+        spectra.matrix(described.mel, np.zeros((len(described.mel), 3)))
