@@ -227,12 +227,29 @@ def test_raw_samples_are_the_file_s(tmp_path, speech):
     (["encode", "--stream", "a.wav", "-"], "--stream goes from standard input to standard output"),
     (["decode", "--stream", "--loss", "10", "-", "-"], "--stream goes without --rate, --loss and --adapter"),
     (["decode", "--rate", "1", "a.wav", "b.wav"], "a rate of 1 Hz"),
+    (["encode", "--anonymize", "fixed", "--group", "0", "a.wav", "b.plpc"], "--anonymize goes without --group"),
 ])  # fmt: skip
 def test_options_that_do_not_go_together(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.wav").write_bytes(bytes(100))
     assert cli.main(arguments) == 1
     assert message in capsys.readouterr().err and not (tmp_path / "b.plpc").exists()
+
+
+def test_another_voice(tmp_path, speech, capsys):
+    audio.write(tmp_path / "talk.wav", speech[: 2 * audio.RATE])
+    for voice in ("fixed", "random"):
+        out = tmp_path / f"{voice}.wav"
+        assert cli.main(["anonymize", str(tmp_path / "talk.wav"), str(out), "--voice", voice, "--content", "own"]) == 0
+        assert "own encoders" in (told := capsys.readouterr()).err or voice != "fixed"
+        assert f"2.00 s in another voice ({voice})" in told.out
+        assert len(audio.read(out)) == 2 * audio.RATE
+    assert not np.array_equal(audio.read(tmp_path / "fixed.wav"), audio.read(tmp_path / "random.wav"))
+    for name, options in (("plain", []), ("hidden", ["--anonymize", "fixed"])):
+        assert cli.main(["encode", str(tmp_path / "talk.wav"), str(tmp_path / f"{name}.plpc"), *options]) == 0
+    plain, hidden = (Stream.read(tmp_path / f"{name}.plpc") for name in ("plain", "hidden"))
+    assert hidden.samples == plain.samples and hidden.payload_rate == plain.payload_rate
+    assert not np.array_equal(hidden.packets, plain.packets)
 
 
 def test_info_refuses_in_one_line(tmp_path, capsys):

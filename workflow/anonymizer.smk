@@ -9,7 +9,8 @@ if not PUBLISHED:
     rule anonymizer_training:
         input: source("18_anonymizer_training", plots=False), table("corpus"), model("embedding")
         output:
-            table("training-anonymizer-{content}", "perception-{content}"), model("anonymizer-{content}"),
+            table("training-anonymizer-{content}", "perception-{content}"), figure("perception-{content}"),
+            model("anonymizer-{content}"),
             notebook=f"{R}/18_anonymizer_training-{{content}}.ipynb",
         wildcard_constraints: content="own|recognized"
         params: values=values("18_anonymizer_training")
@@ -22,7 +23,7 @@ if ANONYMIZERS:
     rule anonymization:
         input:
             source("19_anonymization"), table("corpus"), model("embedding"),
-            model(*(f"anonymizer-{content}" for content in ANONYMIZERS)),
+            model(*(f"anonymizer-{content}" for content in ANONYMIZERS if not values("19_anonymization").get("first"))),
         output:
             table("privacy", "privacy_distinctiveness", "anonymity"), figure("privacy", "anonymity"),
             notebook=f"{R}/19_anonymization.ipynb",

@@ -191,11 +191,8 @@ def results() -> str:
     quality = read("objective_summary").query("split == 'test'")
     means = quality.pivot(index="system", columns="measure", values="mean")
     kbps, cost = quality.groupby("system").kbps.first(), read("quality_complexity").groupby("system").gflops.first()
-    shown = ["input", *(f"{whose} {units}{of}" for units in (384, 256)
-             for whose, of in (("general", ""), ("personalized", ", C = 4")))]  # fmt: skip
-    shown += [
-        f"framewise {size} {whose}" for size in ("large", "small") for whose in ("general", "personalized, C = 2")
-    ]
+    shown = ["input", "general 384", "personalized 384, C = 4"]
+    shown += ["framewise large general", "framewise large personalized, C = 2"]
     shown += [f"soundstream small {whose}, {rate} kb/s" for rate, whose in
               ((0.8, "general"), (1.6, "general"), (1.6, "personalized, C = 2"), (3.2, "general"))]  # fmt: skip
     shown += ["Codec 2 3200", "Opus 6", "Speex wideband q0"]
@@ -209,7 +206,7 @@ def results() -> str:
               for name, decimals in (("STOI", 3), ("DNSMOS P.808", 2), ("ViSQOL", 2))),
             percent(of["word errors"]),
         ))  # fmt: skip
-    return lines(["codec", "kb/s", "10⁹ operations/s", "STOI", "DNSMOS", "ViSQOL", "words misheard"], rows)
+    return lines(["codec", "kb/s", "10⁹ op/s", "STOI", "DNSMOS", "ViSQOL", "misheard"], rows)
 
 
 def curves() -> str:
