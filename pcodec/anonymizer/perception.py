@@ -27,6 +27,7 @@ from pcodec.learning.recognizer import MELS, bands
 from pcodec.speech import audio
 
 nn = torch.nn
+SILENT = 1e-3  # instead of a mean pitch of nothing
 NAMES = ("loudness", "masking", "formants", "pitch", "activations", "speaker")
 
 
@@ -122,7 +123,8 @@ class Pitch(nn.Module):
 
     def contour(self, mel, voiced):
         pitch = self.tracker(mel)[..., trackers.PITCH].clamp(-1.5, 1.5).exp()
-        return pitch / ((pitch * voiced).sum(1) / voiced.sum(1).clamp(min=1))[:, None]
+        mean = (pitch * voiced).sum(1) / voiced.sum(1).clamp(min=1)
+        return pitch / mean.clamp(min=SILENT)[:, None]  # where nothing is voiced nothing counts
 
     def forward(self, pair: Pair):
         y, x = (self.contour(mel, pair.voiced) for mel in (pair.found, pair.true))

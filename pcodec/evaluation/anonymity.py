@@ -9,8 +9,8 @@ Conventions: tables of files have the columns utterance, speaker, gender, part (
 system, reference and decoded (files). A system is a callable: (samples, seed) -> samples, 16 kHz. Notebook
 19_anonymization.
 
-Contents: `baselines`, `anonymized`, `spoken`, `recognizers`, `retrained`, `embeddings`, `attack`, `distinctiveness`,
-`prosody`.
+Contents: `baselines`, `codecs`, `anonymized`; `spoken`; `recognizers`, `retrained`, `embeddings`; `attack`,
+`distinctiveness`, `prosody`.
 """
 
 import zlib
@@ -24,6 +24,7 @@ from tqdm import tqdm
 from pcodec import PcodecError
 from pcodec.anonymizer import mcadams, spectra, voices
 from pcodec.anonymizer.conversion import Converter
+from pcodec.codecs import LEARNED, peers
 from pcodec.codecs.anonymization import Anonymizer
 from pcodec.codecs.parametric import Codec
 from pcodec.evaluation import privacy
@@ -59,6 +60,19 @@ def baselines(converter: Converter, codec: Codec) -> dict[str, Callable]:
     }  # fmt: skip
 
 
+def codecs(names: list[str]) -> dict[str, Callable]:
+    """Codecs that carry a voice: some of `codecs.LEARNED` and, where their tools are installed, of `peers.PEERS`."""
+
+    def learned(codec):
+        return lambda samples, seed: codec.decode(codec.encode(samples))[0]
+
+    def other(name):
+        return lambda samples, seed: peers.roundtrip(name, samples)[0]
+
+    own = {name: learned(Codec.load(name)) for name in names if name in LEARNED}
+    return own | {name: other(name) for name in names if name in peers.PEERS and not peers.missing(name)}
+
+
 def anonymized(name: str, converter: Converter, kinds: list[str], codec: Codec) -> dict[str, Callable]:
     """A converter with each kind of voice: systems "NAME, KIND"."""
 
@@ -72,7 +86,7 @@ def spoken(table: pd.DataFrame, systems: dict[str, Callable], folder: Path, corp
     """Utterances (utterance, speaker, gender, part, path in `corpus`) through systems: files in `folder`, their table.
 
     A voice that is drawn is drawn for each utterance, and another one where it is enrolled than where it is tested.
-    Files that are there are not made again.
+    Files that are there are not made again: `folder` is that of these very systems.
     """
     rows = []
     with tqdm(total=len(table) * len(systems), desc="voices", mininterval=2) as bar:

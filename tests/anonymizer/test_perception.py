@@ -87,6 +87,14 @@ def test_pitch_is_compared_relative_to_its_mean(losses):
     assert contour(Pair(flat, one, voiced)).item() == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.parametrize("name", ["formants", "pitch"])
+def test_where_nothing_is_voiced_nothing_counts(losses, true, name):
+    found = (true + 0.1).requires_grad_()
+    loss = losses[name](Pair(found, true, torch.zeros(true.shape[:2], dtype=torch.bool)))
+    (gradient,) = torch.autograd.grad(loss, found)
+    assert loss.item() == 0.0 and (gradient == 0).all()
+
+
 def test_the_speaker_is_pulled_and_pushed(losses, true):
     speaker = losses["speaker"]
     with torch.no_grad():
