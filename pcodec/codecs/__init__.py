@@ -9,6 +9,7 @@ SHIPPED = {  # name: decoder, C
 LEARNED = {
     "soundstream": "soundstream-large",
     "soundstream-small": "soundstream-small",
+    "soundstream-tiny": "soundstream-tiny",
 }  # those of `pcodec.codecs.learned`
 DEFAULT = "framewise"  # the one that is used where none is asked for
 CONTENTS = ("recognized", "own")  # anonymizers, by how they find what is said: the first that can be had is taken

@@ -141,6 +141,13 @@ def test_what_is_sent_is_a_stream_like_any_other(converter, speech, kind):
     assert not np.array_equal(read.packets, Stream.from_bytes(codec.encode(speech)).packets)
 
 
+def test_a_codec_with_other_packets_codes_the_changed_speech(converter, speech):
+    codec = Codec.load("soundstream-small")
+    stream = Held(converter).encode_blocks([speech[:16000]], codec)
+    spoken = codec.decode(codec.encode(Held(converter).convert(speech[:16000])))[0]
+    np.testing.assert_array_equal(codec.decode(stream.to_bytes())[0], spoken)
+
+
 def signals(speech):
     rng = np.random.default_rng(1)
     time = np.arange(audio.RATE) / audio.RATE
