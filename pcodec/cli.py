@@ -17,7 +17,8 @@ from importlib import metadata
 from pathlib import Path
 
 from pcodec import PcodecError, paths
-from pcodec.codecs import CONTENTS, DEFAULT, LEARNED, SHIPPED, VOICES
+from pcodec.anonymizer.config import CONTENTS, VOICES
+from pcodec.codecs import DEFAULT, LEARNED, SHIPPED
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "

@@ -1,6 +1,6 @@
 """Sizes of the networks that change a voice.
 
-Contents: `AnonymizerConfig`, `CONTENTS`.
+Contents: `AnonymizerConfig`, `CONTENTS`, `VOICES`.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from pcodec import PcodecError
 
-CONTENTS = ("own", "recognized")  # what is said is found by encoders that learn it, or by a frozen recognizer
+CONTENTS = ("recognized", "own")  # what is said is found by a frozen recognizer, or by encoders that learn it
+VOICES = ("fixed", "pool", "random")  # that talkers are given (`voices`)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Spectra become cepstra, the pitch gets the voice's mean and spread; correlation 
 Conventions: signals (samples,) at 16 kHz in [-1, 1]; what comes out is a `features.Analysis` as of a signal of the same
 length, so that the quantizer takes it in place of the talker's own.
 
-Contents: `Converter`, `heard`.
+Contents: `Converter`.
 """
 
 import itertools
@@ -22,14 +22,12 @@ from pcodec.anonymizer.config import AnonymizerConfig
 from pcodec.anonymizer.model import FRAMES, LAYER, Anonymizer
 from pcodec.compute.backend import torch
 from pcodec.features.analysis import FEATURES, FRAME, PACKET, Analysis
+from pcodec.features.vocoder import SILENCE
 from pcodec.learning import recognizer, weights
 from pcodec.speakers import voiceprint
-from pcodec.speech import audio
 
 PIECE, AROUND = 1000, 104  # frames converted at a time, and of speech before and after it; multiples of 8
 SHORTEST = 64  # frames that a network is given: instance norm needs something to normalize
-LISTEN = 60 * audio.RATE  # samples from the start that tell level, pitch and voice
-SILENT = -12.4  # c0 under which a frame is digital silence (`codecs.parametric`)
 POOL, ENCODER = "pool.", "encoder."  # what names of arrays begin with that are not the network's
 
 
@@ -70,11 +68,11 @@ class Converter:
 
     def talker_of(self, samples: np.ndarray) -> voices.Voice | None:
         """The voice of a signal; None where there is hardly any."""
-        speech = spectra.describe(samples[:LISTEN])
+        speech = spectra.describe(samples[: voiceprint.LISTEN])
         pitch = voices.prosody_of(speech.lags, speech.correlation)
         if pitch is None or len(samples) < voiceprint.WINDOW:
             return None
-        z = voiceprint.embed(self.encoder, [voiceprint.log_mel(samples[:LISTEN])])[0]
+        z = voiceprint.embed(self.encoder, [voiceprint.log_mel(samples[: voiceprint.LISTEN])])[0]
         return voices.Voice(z, *pitch)
 
     def convert(self, samples: np.ndarray, voice: voices.Voice) -> Analysis:
@@ -87,7 +85,7 @@ class Converter:
 
         A signal without sound comes out as it went in.
         """
-        start, blocks = heard(blocks)
+        start, blocks = voiceprint.beginning(blocks)
         speech = spectra.describe(start)
         pitch = voices.prosody_of(speech.lags, speech.correlation)
         for analysis, mel, inner in _pieces(blocks):
@@ -115,18 +113,10 @@ class Converter:
         made = self.model.decode(codes, torch.from_numpy(prosody)[None], torch.from_numpy(voice.z)[None])
         made = made[0, :count].numpy() * spectra.SCALE + level
         kept = voices.with_pitch(_part(analysis, inner), pitch, voice)
-        cepstra, silent = spectra.cepstrum(made[inner], self.to_bands), kept.features[:, :1] <= SILENT
+        cepstra, silent = spectra.cepstrum(made[inner], self.to_bands), kept.features[:, :1] <= SILENCE
         rows = kept.features.copy()
         rows[:, FEATURES["cepstrum"]] = np.where(silent, rows[:, FEATURES["cepstrum"]], cepstra)
         return kept._replace(features=rows)
-
-
-def heard(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """A signal in pieces -> its first minute, and the whole signal again."""
-    blocks, first = iter(blocks), [np.zeros(0, np.float32)]
-    while sum(map(len, first)) < LISTEN and (block := next(blocks, None)) is not None:
-        first.append(np.asarray(block, np.float32))
-    return np.concatenate(first)[:LISTEN], itertools.chain(first, blocks)
 
 
 def _pieces(blocks):

@@ -10,7 +10,7 @@ other voices. Each begins from seed and number of the update alone.
 Contents: `Examples`, `fit`, `evaluate`.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from pcodec.anonymizer.perception import Pair, Perception
 from pcodec.compute.backend import torch
 from pcodec.learning import loop, optimizers, recognizer
 from pcodec.learning.checkpoint import digest
-from pcodec.speakers import voiceprint
+from pcodec.speakers import embedding, voiceprint
 
 FRAMES = 256
 COMMITMENT = 1.0  # weight of the quantizers' loss
@@ -240,10 +240,10 @@ class _Converting(loop.Task):
         return evaluate(self.model, self.validation, self.perception)
 
 
-def with_speeds(rows, speeds: tuple[float, ...], at_speed: Callable):
+def with_speeds(rows, speeds: Iterable[float]):
     """Rows (utterance, speaker, samples), each at each speed; a speed is another speaker."""
     for utterance, speaker, samples in rows:
         for speed in speeds:
             same = speed == 1.0
             name = "" if same else f"@{speed:g}"
-            yield utterance + name, speaker + name, samples if same else at_speed(samples, speed)
+            yield utterance + name, speaker + name, samples if same else embedding.at_speed(samples, speed)

@@ -9,7 +9,7 @@ back to a voice's length.
 Conventions: z (32,); pitch in Hz, its log natural. A talker's statistics are a median and quartiles: pitch trackers err
 by octaves.
 
-Contents: `Voice`, `Pool`, `prosody_of`, `with_pitch`, `moved`, `KINDS`.
+Contents: `Voice`, `Pool`, `prosody_of`, `with_pitch`, `moved`.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pcodec import PcodecError
+from pcodec.anonymizer.config import VOICES
 from pcodec.anonymizer.spectra import VOICED
 from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN, Analysis, lag
 from pcodec.speakers.voiceprint import UNITS
 from pcodec.speech import audio
 
-KINDS = ("fixed", "pool", "random")
 FARTHEST = 0.5  # of the speakers of a like pitch, who are unlike the talker
 AVERAGED = 10  # of them, drawn
 LIKE = 0.5  # of the pool, whose pitch is nearest to the talker's: most of his sex
@@ -53,12 +53,12 @@ class Pool:
             raise PcodecError(f"a pool of voices {self.z.shape}, pitches {self.pitch.shape} is none")
 
     def voice(self, kind: str = "fixed", talker: Voice | None = None, seed: int = 1) -> Voice:
-        """A voice of one of `KINDS`; `pool` needs the talker's. The same seed gives the same voice.
+        """A voice of one of `config.VOICES`; `pool` needs the talker's. The same seed gives the same voice.
 
         Raises `PcodecError` for another kind.
         """
-        if kind not in KINDS:
-            raise PcodecError(f"voices are {', '.join(KINDS)}, not {kind}")
+        if kind not in VOICES:
+            raise PcodecError(f"voices are {', '.join(VOICES)}, not {kind}")
         if kind == "fixed":
             return self._mean(np.arange(len(self.z)))
         rng = np.random.default_rng(seed)

@@ -12,5 +12,3 @@ LEARNED = {
     "soundstream-tiny": "soundstream-tiny",
 }  # those of `pcodec.codecs.learned`
 DEFAULT = "framewise"  # the one that is used where none is asked for
-CONTENTS = ("recognized", "own")  # anonymizers, by how they find what is said: the first that can be had is taken
-VOICES = ("fixed", "pool", "random")  # that they give

@@ -4,8 +4,8 @@ Task: what `pcodec.anonymizer` learned, with the codecs. Packets of 1.6 kb/s are
 what is sent does not carry the talker's voice, and any of the project's decoders speaks it; a codec that is learned end
 to end codes the changed speech.
 
-Conventions: anonymizers are files anonymizer-CONTENT, CONTENT one of `codecs.CONTENTS`; "recognized" needs the extra
-`recognizer` and is taken where that is installed. Signals are at 16 kHz in [-1, 1].
+Conventions: anonymizers are files anonymizer-CONTENT, CONTENT one of `anonymizer.config.CONTENTS`; "recognized" needs
+the extra `recognizer` and is taken where that is installed. Signals are at 16 kHz in [-1, 1].
 
 Contents: `Anonymizer`.
 """
@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from pcodec import PcodecError, note, paths
-from pcodec.anonymizer.conversion import Converter, heard
+from pcodec.anonymizer.config import CONTENTS, VOICES
+from pcodec.anonymizer.conversion import Converter
 from pcodec.anonymizer.voices import Voice
 from pcodec.bitstream.container import Stream
-from pcodec.codecs import CONTENTS, VOICES
 from pcodec.codecs.parametric import Codec, Encoder
 from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.learning import recognizer
+from pcodec.speakers import voiceprint
 from pcodec.speech import audio
 
 
@@ -75,7 +76,7 @@ class Anonymizer:
         """A signal at 16 kHz that comes in pieces -> the stream of the same words in another voice."""
         if not isinstance(codec, Codec):
             return codec.encode_blocks(self._spoken(blocks))
-        start, blocks = heard(without_offset(blocks))
+        start, blocks = voiceprint.beginning(without_offset(blocks))
         voice = self.voice_for(start)
         group = int(codec.groups.probabilities(voice.z[None])[0].argmax()) if codec.groups else 0
         encoder, packets, samples = Encoder(codec, follow=False), [], 0

@@ -35,7 +35,7 @@ def encode(
 ) -> None:  # fmt: skip
     """Audio file to stream; `group` as in `Codec.encode`, `raw` of samples without a header.
 
-    With `voice`, one of `anonymizer.voices.KINDS`, in another voice, by `voice_seed`.
+    With `voice`, one of `anonymizer.config.VOICES`, in another voice, by `voice_seed`.
     """
     with taken(source, ".wav") as path:
         if target != "-":
@@ -99,7 +99,7 @@ def roundtrip(
 def anonymize(source: str, target: str, voice: str, voice_seed: int = 1, content: str | None = None) -> str:
     """Audio file to audio file, the same words in another voice; returns a line with length and speed.
 
-    `content` is one of `anonymization.CONTENTS`, or the best that can be had.
+    `content` is one of `anonymizer.config.CONTENTS`, or the best that can be had.
     """
     anonymizer, coder = _anonymizer(voice, voice_seed, content), Codec.load()
     start = time.perf_counter()

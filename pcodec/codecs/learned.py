@@ -21,13 +21,13 @@ import numpy as np
 
 from pcodec import PcodecError
 from pcodec.bitstream.container import SOUNDSTREAM, Kind, Stream
-from pcodec.codecs.parametric import LISTEN, first
+from pcodec.codecs.parametric import first
 from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.learning import weights
 from pcodec.soundstream import entropy
 from pcodec.soundstream.coding import AT_ONCE, DecoderState, EncoderState, SoundStreamCoder
 from pcodec.soundstream.config import DELAY, FRAME
-from pcodec.speakers import UNKNOWN, groups
+from pcodec.speakers import UNKNOWN, groups, voiceprint
 from pcodec.speech import audio
 
 STAGES = 4  # where no number is given: 1.6 kb/s
@@ -94,13 +94,13 @@ class LearnedCodec:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
         if group is not None and group not in self.files:
             raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
-        blocks, heard = without_offset(blocks), []
-        if group is None:
-            while self.groups and sum(map(len, heard)) < LISTEN and (block := next(blocks, None)) is not None:
-                heard.append(block)
-            group = self.group_of(np.concatenate([np.zeros(0, np.float32), *heard]))
+        blocks = without_offset(blocks)
+        if group is None and self.groups:
+            start, blocks = voiceprint.beginning(blocks)
+            group = self.group_of(start)
+        group = group or 0
         encoder, packets = Encoder(self, group), []
-        for block in itertools.chain(heard, blocks):
+        for block in blocks:
             packets.append(encoder.push(block))
         packets.append(encoder.finish())
         stream = Stream(np.concatenate(packets), encoder.samples, self.identity, self.C, (group,), form=self.form)
@@ -108,7 +108,7 @@ class LearnedCodec:
 
     def group_of(self, samples: np.ndarray) -> int:
         """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where one codec serves everybody."""
-        return self.groups.assign(samples[:LISTEN]).group if self.groups else 0
+        return self.groups.assign(samples[: voiceprint.LISTEN]).group if self.groups else 0
 
     def decode(self, data: bytes, seed: int = 1) -> tuple[np.ndarray, int]:
         """A .plpc file's bytes -> samples in [-1, 1], as many as were encoded, and their rate, 16000."""

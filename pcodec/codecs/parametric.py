@@ -30,16 +30,14 @@ from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.fargan import synthesis as fargan
 from pcodec.features.analysis import COLUMNS, FEATURES, OFFSET, PACKET, PACKET_SAMPLES
 from pcodec.features.cepstrum import FRAME
-from pcodec.features.vocoder import CONTEXT, DELAY
+from pcodec.features.vocoder import CONTEXT, DELAY, SILENCE
 from pcodec.learning import weights
 from pcodec.lpcnet import synthesis as lpcnet
-from pcodec.speakers import UNKNOWN, groups
+from pcodec.speakers import UNKNOWN, groups, voiceprint
 from pcodec.speech import audio
 
 FAMILIES = {"fargan": fargan.Synthesizer, "lpcnet": lpcnet.Synthesizer}
-LISTEN = 60 * audio.RATE  # samples from its start that decide the group of a signal
 AT_ONCE = 25  # packets decoded at a time: bounds the memory
-SILENCE = -12.4  # c0 under which a frame is digital silence, sent as -12.5; a bit that flips now and then has -12.25
 FADE = 20  # lost frames, 200 ms, until nothing is left
 
 
@@ -169,13 +167,12 @@ class Codec:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
         if group is not None:
             self._check_group(group)
-        blocks, heard = without_offset(blocks), []
+        blocks = without_offset(blocks)
         if group is None:
-            while sum(map(len, heard)) < LISTEN and (block := next(blocks, None)) is not None:
-                heard.append(block)
-            group = self.group_of(np.concatenate([np.zeros(0, np.float32), *heard]))
+            start, blocks = voiceprint.beginning(blocks)
+            group = self.group_of(start)
         encoder, packets, samples = Encoder(self, follow=False), [], 0
-        for block in itertools.chain(heard, blocks):
+        for block in blocks:
             packets.append(encoder.push(block))
             samples += len(block)
         packets.append(encoder.finish())
@@ -183,7 +180,7 @@ class Codec:
 
     def group_of(self, samples: np.ndarray) -> int:
         """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where one decoder serves everybody."""
-        return self.groups.assign(samples[:LISTEN]).group if self.groups else 0
+        return self.groups.assign(samples[: voiceprint.LISTEN]).group if self.groups else 0
 
     def spoken(self, analysis: features.Analysis, seed: int = 1) -> np.ndarray:
         """Features, wherever they are from, through packets -> what the decoder for everybody says, (640 P - 80,)."""

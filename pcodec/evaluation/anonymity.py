@@ -13,6 +13,7 @@ Contents: `baselines`, `codecs`, `anonymized`; `spoken`; `recognizers`, `retrain
 `distinctiveness`, `prosody`.
 """
 
+import functools
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -104,14 +105,23 @@ def spoken(table: pd.DataFrame, systems: dict[str, Callable], folder: Path, corp
 
 
 def recognizers(encoder: dict[str, np.ndarray]) -> dict[str, Callable]:
-    """What tells speakers apart, (samples) -> embedding: the project's encoder and, where installed, resemblyzer."""
-    found = {"Siamese": lambda samples: voiceprint.embed(encoder, [voiceprint.log_mel(samples)])[0]}
+    """What tells speakers apart, (file) -> embedding, each file once: own encoder, and resemblyzer if installed."""
+    found = {"Siamese": _siamese(encoder)}
     try:
         from resemblyzer import VoiceEncoder
     except ImportError:
         return found
     other = VoiceEncoder("cpu", verbose=False)
-    return found | {"resemblyzer": lambda samples: other.embed_utterance(samples.astype(np.float32))}
+
+    @functools.cache
+    def embed(file):
+        return other.embed_utterance(audio.read(file).astype(np.float32))
+
+    return found | {"resemblyzer": embed}
+
+
+def _siamese(encoder):
+    return functools.cache(lambda file: voiceprint.embed(encoder, [voiceprint.log_mel(audio.read(file))])[0])
 
 
 def retrained(files: pd.DataFrame, updates: int, seed: int = 1, checkpoint: Path | None = None) -> Callable:
@@ -124,13 +134,13 @@ def retrained(files: pd.DataFrame, updates: int, seed: int = 1, checkpoint: Path
         sides.append(([voiceprint.log_mel(audio.read(file)) for file in own.decoded], own.speaker.tolist()))
     encoder = embedding.SpeakerEncoder()
     embedding.fit(encoder, *sides, updates=updates, seed=seed, checkpoint=checkpoint)
-    return lambda samples: voiceprint.embed(encoder.arrays(), [voiceprint.log_mel(samples)])[0]
+    return _siamese(encoder.arrays())
 
 
 def embeddings(files: pd.DataFrame, recognizer: Callable) -> np.ndarray:
     """Embeddings (N, D) of the rows of a table of files."""
     shown = tqdm(files.decoded, desc="embeddings", mininterval=2)
-    return np.stack([recognizer(audio.read(file)) for file in shown])
+    return np.stack([recognizer(file) for file in shown])
 
 
 def attack(

@@ -23,6 +23,7 @@ from pcodec.features.cepstrum import FRAME
 
 CONTEXT = 2  # frames on either side of a frame that its conditioning depends on: two convolutions of width 3
 DELAY = CONTEXT * FRAME + OFFSET  # samples by which a stream is late
+SILENCE = -12.4  # c0 under which a frame is digital silence, sent as -12.5; a bit that flips now and then has -12.25
 
 
 class Vocoder:

@@ -70,7 +70,8 @@ def anonymity(table: pd.DataFrame):
             number = systems.index(row.system)
             mark = style.MARKERS[number % len(style.MARKERS)]
             style.interval(ax, 100 * row.eer, row.mean, row, color=colours[number], marker=mark, capsize=2)
-        ax.set(ylabel=f"{measure} ({table[table.measure == measure].better.iloc[0]} is better)")
+        better = table[table.measure == measure].better.iloc[0]
+        ax.set_ylabel(f"{measure}\n({better} is better)")
     axes[0].figure.supxlabel("privacy: equal error rate (%) of the best informed attacker")
     handles = [
         plt.Line2D([], [], color=colours[i], marker=style.MARKERS[i % len(style.MARKERS)], linestyle="", label=system)

@@ -8,11 +8,13 @@ which tell voices apart, are resolved where hearing resolves them. The utterance
 recording gain is not a voice. z is the mean of the last layer over time: every frame counts the same, whatever the
 length. Notebook 04_embedding.
 
-Contents: `log_mel`, `is_silent`, `embed`, `as_columns`, `from_columns`.
+Contents: `log_mel`, `beginning`, `is_silent`, `embed`, `as_columns`, `from_columns`.
 """
 
 import functools
+import itertools
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,7 @@ WINDOW = 400  # samples, 25 ms
 TRANSFORM = 512  # samples of the Fourier transform around a window
 FLOOR = 1e-6  # added to mel energies of signals in [-1, 1] before the logarithm
 SILENCE = 5000.0 / audio.SCALE**2  # energy of 10 ms under which LPCNet calls it silence (specification section 9)
+LISTEN = 60 * audio.RATE  # samples from a signal's start that tell whose it is
 BLOCK = 2000  # frames transformed at a time: bounds the memory for signals of hours
 
 
@@ -48,6 +51,14 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
         np.abs(scipy.fft.rfft(frames[at : at + BLOCK] * window)) ** 2 @ bands for at in range(0, len(frames), BLOCK)
     ]
     return np.log(np.concatenate(energies) + np.float32(FLOOR))
+
+
+def beginning(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """A signal that comes in pieces, at 16 kHz -> its first minute (samples,), and the pieces again from the first."""
+    blocks, first = iter(blocks), [np.zeros(0, np.float32)]
+    while sum(map(len, first)) < LISTEN and (block := next(blocks, None)) is not None:
+        first.append(np.asarray(block, np.float32))
+    return np.concatenate(first)[:LISTEN], itertools.chain(first[1:], blocks)
 
 
 def is_silent(samples: np.ndarray) -> np.ndarray:

@@ -176,7 +176,7 @@ def test_offset_and_rate_are_the_user_s(converter, speech):
 
 
 def test_speeds_are_other_speakers(speech):
-    rows = list(training.with_speeds([("u", "s", speech)], (0.9, 1.0), embedding.at_speed))
+    rows = list(training.with_speeds([("u", "s", speech)], (0.9, 1.0)))
     assert [row[:2] for row in rows] == [("u@0.9", "s@0.9"), ("u", "s")]
     assert len(rows[0][2]) == pytest.approx(len(speech) / 0.9, rel=0.01)
 

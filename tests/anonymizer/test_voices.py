@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pcodec import PcodecError
-from pcodec.anonymizer import voices
+from pcodec.anonymizer import config, voices
 from pcodec.speech import audio
 
 
@@ -24,7 +24,7 @@ def test_fixed_is_one_for_everybody(pool):
 
 def test_nobody_s_voice_but_of_a_voice_s_length(pool):
     talker = voices.Voice(pool.z[0], pool.pitch[0], 0.1)
-    for kind in voices.KINDS:
+    for kind in config.VOICES:
         z = pool.voice(kind, talker, seed=3).z
         lengths = np.linalg.norm(pool.z, axis=1)
         assert 0.5 * lengths.min() < np.linalg.norm(z) < 1.5 * lengths.max()
