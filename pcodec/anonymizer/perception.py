@@ -5,7 +5,7 @@ learns, and cost nothing when it is used. Some are computed by hand (loudness, m
 network reads of both (formants, pitch, a recognizer's activations, the speaker). The paper gives no weights: here each
 loss is scaled once, so that its gradient at the spectrum has a chosen share of the reconstruction's.
 
-Conventions: spectra `found`, `true` (B, T, 80) are `spectra.levelled`: 1 is 4 decades of power. A loss is called with a
+Conventions: spectra `found`, `true` (B, T, 80) are `hearing.levelled`: 1 is 4 decades of power. A loss is called with a
 `Pair` and gives a scalar; it is zero where found and true are the same (`Speaker` has no such point).
 
 Contents: `Pair`, `Reconstruction`, `Loudness`, `Masking`, `Formants`, `Pitch`, `Activations`, `Speaker`, `Perception`,
@@ -20,8 +20,9 @@ import pandas as pd
 
 from pcodec import PcodecError
 from pcodec.anonymizer import tracker as trackers
-from pcodec.anonymizer.spectra import SCALE, VOICED
+from pcodec.anonymizer.spectra import VOICED
 from pcodec.compute.backend import torch
+from pcodec.features.hearing import SCALE
 from pcodec.learning import recognizer as recognizers
 from pcodec.learning.recognizer import MELS, bands
 from pcodec.speech import audio

@@ -4,55 +4,23 @@ Task: networks here read and write log-mel spectra of 80 bands, the recognizer's
 they write without a vocoder in between. The codec speaks 18 bands of pre-emphasized speech, the speaker encoder hears
 40 others; all are sums of the power spectrum, so the one is a matrix times the other, near enough.
 
-Conventions: mel spectra are `learning.recognizer.log_mel`, (T, 80) log10 of power. `levelled` ones are relative to
-the utterance's level, in units of 4 decades. Frame t is that of the features, centred on sample 160 t.
+Conventions: those of `pcodec.features.hearing`.
 
-Contents: `Speech`, `describe`, `prosody`, `level`, `levelled`; `energies`, `matrix`, `cepstrum`, `with_spectra`.
+Contents: `prosody`, `energies`, `matrix`, `cepstrum`, `with_spectra`.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 import scipy.optimize
 
-from pcodec import PcodecError, features
-from pcodec.features.analysis import FEATURES, FRAME, Analysis
+from pcodec import PcodecError
+from pcodec.features.analysis import FEATURES, Analysis
 from pcodec.features.cepstrum import BANDS, DCT, LEVEL, band_log_energies
-from pcodec.learning import recognizer
+from pcodec.features.hearing import LOWEST, SCALE, Speech
 from pcodec.learning.recognizer import MELS
 from pcodec.speech import audio
 
-SCALE = 4.0  # decades
-LOWEST = -7.0  # decades under an utterance's level; less is nothing
-SILENCE = -9.0  # log10 of the power under which a frame has none to measure a level by
 PITCH = 150.0  # Hz, near which log pitch is 0
 VOICED = 0.3  # pitch correlation from which a frame is voiced, as in the packets
-
-
-class Speech(NamedTuple):
-    """A signal as an anonymizer sees it, T frames."""
-
-    analysis: Analysis
-    mel: np.ndarray  # (T, 80) log10 of power
-    level: float | None  # None where there is only silence
-
-    @property
-    def lags(self) -> np.ndarray:
-        """Pitch lag of each frame (T,), in samples."""
-        return features.lag(self.analysis.features[:, FEATURES["pitch"]]).astype(np.float64)
-
-    @property
-    def correlation(self) -> np.ndarray:
-        """Pitch correlation of each frame (T,)."""
-        return self.analysis.features[:, FEATURES["correlation"]] + 0.5
-
-
-def describe(samples: np.ndarray) -> Speech:
-    """Signal (samples,) in [-1, 1] at 16 kHz -> what an anonymizer sees of it."""
-    analysis = features.analyze(samples)
-    count = len(analysis.features)
-    mel = recognizer.log_mel(np.pad(samples, (0, max(0, count * FRAME - len(samples)))))[:count]
-    return Speech(analysis, mel, level(mel))
 
 
 def prosody(lags: np.ndarray, correlation: np.ndarray, mel: np.ndarray, at: float) -> np.ndarray:
@@ -60,18 +28,6 @@ def prosody(lags: np.ndarray, correlation: np.ndarray, mel: np.ndarray, at: floa
     logs = np.where(correlation > VOICED, np.log(audio.RATE / np.maximum(lags, 1) / PITCH), 0.0)
     energy = np.log10((10.0 ** mel.astype(np.float64)).mean(axis=1)) - at
     return np.column_stack([logs, np.clip(correlation, 0, 1), energy.clip(LOWEST) / SCALE]).astype(np.float32)
-
-
-def level(mel: np.ndarray) -> float | None:
-    """The level of mel spectra (T, 80): log10 of the mean power of its frames; None where there is only silence."""
-    power = (10.0 ** mel.astype(np.float64)).mean(axis=1)
-    sounding = power > 10.0**SILENCE
-    return float(np.log10(power[sounding].mean())) if sounding.any() else None
-
-
-def levelled(mel, at: float):
-    """Mel spectra (..., 80) log10, relative to a level; nothing is under -1.75."""
-    return (mel - at).clip(LOWEST, None) / SCALE
 
 
 def matrix(mel: np.ndarray, energies: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ Task: the construction of VC-PL (Ghosh et al. 2024): a network is trained to rea
 reads of a true and of a written spectrum is compared. Their labels are corrected by hand (of TIMIT, which is licensed);
 here they are roots of linear prediction, as Praat's and every other tracker's, and the pitch is the codec's.
 
-Conventions: spectra (B, T, 80) are `spectra.levelled`. What is read is (B, T, 5): F1, F2, F3 in kHz, log pitch near 150
+Conventions: spectra (B, T, 80) are `hearing.levelled`. What is read is (B, T, 5): F1, F2, F3 in kHz, log pitch near 150
 Hz, and the logit of being voiced. Formants and pitch mean something in voiced frames alone.
 
 Contents: `Tracker`, `formants`, `labels`, `fit`, `errors`.
@@ -19,6 +19,7 @@ import scipy.signal
 
 from pcodec.anonymizer import spectra
 from pcodec.compute.backend import torch
+from pcodec.features import hearing
 from pcodec.learning import loop, network, optimizers
 from pcodec.learning.checkpoint import digest
 from pcodec.learning.recognizer import MELS
@@ -85,7 +86,7 @@ def formants(samples: np.ndarray) -> np.ndarray:
     return found
 
 
-def labels(samples: np.ndarray, speech: spectra.Speech) -> np.ndarray:
+def labels(samples: np.ndarray, speech: hearing.Speech) -> np.ndarray:
     """(T, 5) float32 of a signal and its description; NaN for formants and pitch where there are none."""
     count = len(speech.mel)
     hertz = np.full((count, FORMANTS), np.nan)

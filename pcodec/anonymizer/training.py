@@ -10,7 +10,6 @@ other voices. Each begins from seed and number of the update alone.
 Contents: `Examples`, `fit`, `evaluate`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,18 +18,18 @@ import pandas as pd
 
 from pcodec import PcodecError
 from pcodec.anonymizer import spectra, voices
-from pcodec.anonymizer.model import LAYER, Anonymizer
+from pcodec.anonymizer.model import Anonymizer
 from pcodec.anonymizer.perception import Pair, Perception
 from pcodec.compute.backend import torch
+from pcodec.features import hearing
 from pcodec.learning import loop, optimizers, recognizer
 from pcodec.learning.checkpoint import digest
-from pcodec.speakers import embedding, voiceprint
+from pcodec.speakers import voiceprint
 
 FRAMES = 256
 COMMITMENT = 1.0  # weight of the quantizers' loss
 LATENTS = 120  # excerpts on which these are placed
 MEASURED, MEASURED_FROM = 4, 10**6  # batches on which losses are scaled, and the number of their first update
-CHUNK = 3000  # frames that the recognizer hears at a time, 30 s
 
 
 @dataclass
@@ -54,11 +53,11 @@ class Examples:
         """
         parts = {name: [] for name in ("mel", "prosody", "heard", "voices", "pitch", "names")}
         for utterance, speaker, samples in rows:
-            speech = spectra.describe(samples)
+            speech = hearing.describe(samples)
             if speech.level is None or len(speech.mel) < FRAMES:
                 continue
             count = len(speech.mel) // 8 * 8
-            parts["mel"].append(spectra.levelled(speech.mel, speech.level)[:count])
+            parts["mel"].append(hearing.levelled(speech.mel, speech.level)[:count])
             parts["prosody"].append(
                 spectra.prosody(speech.lags, speech.correlation, speech.mel, speech.level)[:count]
             )  # fmt: skip
@@ -66,7 +65,7 @@ class Examples:
             parts["pitch"].append(voices.prosody_of(speech.lags, speech.correlation) or (np.nan, np.nan))
             parts["names"].append((utterance, speaker))
             if hear is not None:
-                parts["heard"].append(activations(hear, speech.mel[:count]).astype(np.float16))
+                parts["heard"].append(recognizer.activations(hear, speech.mel[:count]).astype(np.float16))
         if not parts["mel"]:
             raise PcodecError(f"no utterance of {FRAMES / 100:g} s to train on")
         tensors = {name: torch.from_numpy(np.concatenate(parts[name])) for name in ("mel", "prosody")}
@@ -113,16 +112,6 @@ class Examples:
         at = rng.integers(ends[-1], size=count)
         which = np.searchsorted(ends, at, side="right")
         return which, 2 * (at - (ends - room)[which])
-
-
-@torch.no_grad()
-def activations(hear: recognizer.Recognizer, mel: np.ndarray) -> np.ndarray:
-    """Mel spectra (T, 80) log10, T even -> the recognizer's activations (T / 2, 384), 30 s at a time."""
-    parts = []
-    for part in np.split(mel, range(CHUNK, len(mel), CHUNK)):
-        scaled = recognizer.scaled(torch.from_numpy(part)[None])
-        parts.append(hear(scaled, layers=LAYER)[-1][0].numpy())
-    return np.concatenate(parts)
 
 
 def fit(
@@ -238,12 +227,3 @@ class _Converting(loop.Task):
 
     def evaluate(self):
         return evaluate(self.model, self.validation, self.perception)
-
-
-def with_speeds(rows, speeds: Iterable[float]):
-    """Rows (utterance, speaker, samples), each at each speed; a speed is another speaker."""
-    for utterance, speaker, samples in rows:
-        for speed in speeds:
-            same = speed == 1.0
-            name = "" if same else f"@{speed:g}"
-            yield utterance + name, speaker + name, samples if same else embedding.at_speed(samples, speed)

@@ -14,8 +14,9 @@ Conventions: a packet is eight bytes for 40 ms, or what the codec's `Form` says.
 | 1 | update interval in packets; 0: the group never changes |
 | 4 | number of samples at 16 kHz |
 | 8 | identity of the codebooks, or of a codec that is learned end to end |
-| 2 | versions 3, 4, 5 alone: family (1: soundstream), and bytes of a packet |
+| 2 | versions 3, 4, 5 alone: family (1: soundstream; 2, 3: semantic), and bytes of a packet |
 | 4 | CRC-32 of the bytes before |
+| 34, 2 | semantic alone: what is said of the talker once; less where a group's index says the rest |
 | 8 each | packets; when there is an update interval, a group byte goes before every interval-th packet but the first |
 
 A group byte is the index in the upper four bits and its complement in the lower four, so that no single flipped bit
@@ -23,7 +24,9 @@ picks another group. Its cost is 8 bits per interval: 8 b/s, half a percent, at 
 are sent once. In version 5 there is one group, and in place of the packets what an entropy coder made of them, and its
 CRC-32. Notebooks 03_bitstream and 16_soundstream.
 
-Contents: `Stream`, `Kind`, `Form`, `PARAMETRIC`, `SOUNDSTREAM`.
+A semantic packet is eight pairs of tokens, 320 ms, or 640 at the slowest rate.
+
+Contents: `Stream`, `Kind`, `Form`, `PARAMETRIC`, `SOUNDSTREAM`, `SEMANTIC`, `SEMANTIC_SLOW`.
 """
 
 import dataclasses
@@ -65,7 +68,9 @@ class Form(NamedTuple):
     samples: int  # that a packet stands for
     bytes: int
     late: int  # samples by which what comes out of the decoder is behind what went in: the last ones take packets, too
-    together: int  # packets of 40 ms, which share a group byte in a live stream
+    together: int  # packets of 40 ms, which share a group byte in a live stream; 0: it is none
+    voice: int = 0  # bytes before the packets that say whose voice it is
+    of_group: int = 0  # of them, where a group's index says the rest
 
     def packets(self, samples: int) -> int:
         """Packets of a signal: enough that every sample comes out."""
@@ -74,7 +79,9 @@ class Form(NamedTuple):
 
 PARAMETRIC = Form("parametric", PACKET_SAMPLES, PACKET_BYTES, OFFSET, 1)  # for any decoder of LPCNet's features
 SOUNDSTREAM = Form("soundstream", 320, 8, 480, 2)  # with all its stages
-CODES = {1: SOUNDSTREAM}  # in headers
+SEMANTIC = Form("semantic", 5120, 21, OFFSET, 0, 34, 2)
+SEMANTIC_SLOW = Form("semantic", 10240, 17, OFFSET, 0, 34, 2)
+CODES = {1: SOUNDSTREAM, 2: SEMANTIC, 3: SEMANTIC_SLOW}  # in headers
 
 
 class Kind(NamedTuple):
@@ -98,6 +105,7 @@ class Stream:
     live: bool = False  # read from a live stream, which is some bytes longer
     form: Form = PARAMETRIC
     packed: bytes = b""  # the packets in fewer bytes, as the file has them
+    once: bytes = b""  # what is said of the talker, where the form has that
 
     def __post_init__(self):
         if not 0 <= self.samples <= MOST_SAMPLES:
@@ -110,8 +118,14 @@ class Stream:
             raise PcodecError(
                 f"{self.samples} samples are {self.count} packets of {self.form.bytes} bytes, got {self.packets.shape}"
             )
-        if self.packed and (self.form == PARAMETRIC or self.interval):
+        if self.packed and (self.form.family != SOUNDSTREAM.family or self.interval):
             raise PcodecError("only packets of one group, of a codec that is learned end to end, can be compact")
+        if self.form.voice and (self.live or self.interval):
+            raise PcodecError(f"packets of the family {self.form.family} are of one group, and not live")
+        if len(self.once) != once_of(self.form, self.groups):
+            raise PcodecError(
+                f"of a talker {once_of(self.form, self.groups)} bytes are said once, got {len(self.once)}"
+            )
         if not 1 <= self.groups <= MOST_GROUPS:
             raise PcodecError(f"a stream knows 1 to {MOST_GROUPS} groups, got {self.groups}")
         if not 0 <= self.interval <= MOST_INTERVAL:
@@ -184,7 +198,7 @@ class Stream:
     @property
     def frame_bits(self) -> tuple[int, int]:
         """Bits beside the packets, in the file that this was read from or will be: of header and end; of updates."""
-        more = MORE.size if self.form != PARAMETRIC else 0
+        more = MORE.size + len(self.once) if self.form != PARAMETRIC else 0
         if self.live:
             empty = live.packets_of(self.form, self.samples) - self.count
             more += live.MORE_BYTES + self.form.bytes * empty
@@ -236,6 +250,7 @@ class Stream:
         parts = [_header(COMPACT if self.packed else version, kind, self.group[0], self.interval, self.samples)]
         if self.packed:
             return b"".join([*parts, self.packed])
+        parts.append(self.once)
         step = self.interval or len(self.packets)
         for update, start in enumerate(range(0, len(self.packets), step)):
             if update:
@@ -259,14 +274,16 @@ class Stream:
             kind = "truncated" if len(data) < expected else "too long"
             raise PcodecError(f"{kind}: {len(data)} of {expected} bytes")
         _, _, groups, group, interval, samples, identity = HEADER.unpack_from(data)
-        body = np.frombuffer(data, np.uint8, offset=_header_bytes(version))
+        begin = _header_bytes(version)
+        once = data[begin : begin + once_of(form, groups)]
+        body = np.frombuffer(data, np.uint8, offset=begin + len(once))
         count = form.packets(samples)
         updates = cls.updates(count, interval)
         step = form.bytes * interval
         at = step * np.arange(1, updates + 1) + np.arange(updates)  # where the group bytes are
         indices = [live.group_of(int(byte)) for byte in body[at]]
         packets = np.delete(body, at).reshape(-1, form.bytes)
-        return cls(packets, samples, identity.hex(), groups, (group, *indices), interval, form=form)
+        return cls(packets, samples, identity.hex(), groups, (group, *indices), interval, form=form, once=once)
 
     @classmethod
     def _from_live(cls, data, begin, form):
@@ -322,8 +339,13 @@ class Stream:
             raise PcodecError(f"{path}: {error}") from None
 
 
+def once_of(form: Form, groups: int) -> int:
+    """Bytes that are said of a talker once, in a stream that knows so many groups."""
+    return form.of_group if groups > 1 else form.voice
+
+
 def _header(version, kind, group, interval, samples):
-    code = next((code for code, form in CODES.items() if form.family == kind.form.family), None)
+    code = next((code for code, form in CODES.items() if form._replace(bytes=kind.form.bytes) == kind.form), None)
     header = HEADER.pack(MAGIC, version, kind.groups, group, interval, samples, bytes.fromhex(kind.codebooks))
     header += b"" if code is None else MORE.pack(code, kind.form.bytes)
     return header + CHECKSUM.pack(zlib.crc32(header))
@@ -353,6 +375,9 @@ def _length(data: bytes) -> tuple[int, int, Form]:
         code, count = MORE.unpack_from(data, HEADER.size)
         if code not in CODES or not 1 <= count <= CODES[code].bytes:
             raise PcodecError(f"no packets of {count} bytes of family {code}")
+        if version != LEARNED and not CODES[code].together:
+            raise PcodecError(f"version {version} holds no packets of the family {CODES[code].family}")
         form = CODES[code]._replace(bytes=count)
     packets = form.packets(samples)
-    return size + form.bytes * packets + Stream.updates(packets, interval), version, form
+    once = once_of(form, HEADER.unpack_from(data)[2])
+    return size + once + form.bytes * packets + Stream.updates(packets, interval), version, form

@@ -11,4 +11,6 @@ LEARNED = {
     "soundstream-small": "soundstream-small",
     "soundstream-tiny": "soundstream-tiny",
 }  # those of `pcodec.codecs.learned`
+SEMANTIC = {"semantic": "semantic-small"}  # of `pcodec.codecs.semantic`
+NAMES = [*SHIPPED, *LEARNED, *SEMANTIC]
 DEFAULT = "framewise"  # the one that is used where none is asked for

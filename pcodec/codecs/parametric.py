@@ -9,7 +9,7 @@ each group, <decoder>-C<C>-g<group>.safetensors, and one for everybody, <decoder
 lpcnet-384. Files named as by version 0.1 are found too. A packet is 40 ms, 640 samples at 16 kHz. Notebook
 08_synthesis.
 
-Contents: `Codec`, `Encoder`, `Decoder`, `first`, `FAMILIES`.
+Contents: `Codec`, `Encoder`, `Decoder`, `Voiced`, `first`, `FAMILIES`.
 """
 
 import functools
@@ -25,12 +25,12 @@ from pcodec.bitstream import quantizer
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.container import PARAMETRIC, Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
-from pcodec.codecs import DEFAULT, LEARNED, SHIPPED
+from pcodec.codecs import DEFAULT, LEARNED, NAMES, SEMANTIC, SHIPPED
 from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.fargan import synthesis as fargan
 from pcodec.features.analysis import COLUMNS, FEATURES, OFFSET, PACKET, PACKET_SAMPLES
 from pcodec.features.cepstrum import FRAME
-from pcodec.features.vocoder import CONTEXT, DELAY, SILENCE
+from pcodec.features.vocoder import CONTEXT, DELAY, SILENCE, Vocoder
 from pcodec.learning import weights
 from pcodec.lpcnet import synthesis as lpcnet
 from pcodec.speakers import UNKNOWN, groups, voiceprint
@@ -75,21 +75,29 @@ class Codec:
         denoise: bool = False,
         compact: bool = False,
     ) -> "Codec":
-        """One of `SHIPPED` and `LEARNED`, or the codec of `decoder` and `C` in a folder of trained decoders.
+        """One of `codecs.NAMES`, or the codec of `decoder` and `C` in a folder of trained decoders.
 
         `units` = 384 is short for decoder = "lpcnet-384". A decoder soundstream-SIZE is a `learned.LearnedCodec`, which
-        has several rates, in `kbps`; it can `denoise` what it encodes, and make `compact` files. All others have 1.6.
+        has several rates, in `kbps`; it can `denoise` what it encodes, and make `compact` files. semantic-SIZE is a
+        `semantic.SemanticCodec`, of several rates, too. All others have 1.6.
         """
         decoder = f"lpcnet-{units}" if decoder is None and units is not None else decoder
-        if name_or_folder in LEARNED or (decoder or "").startswith("soundstream-"):
+        decoder = decoder or (LEARNED | SEMANTIC).get(name_or_folder)
+        family, folder = (decoder or "").partition("-")[0], name_or_folder
+        if name_or_folder in LEARNED | SEMANTIC:
+            folder = paths.SHIPPED
+        if family == "soundstream":
             from pcodec.codecs import learned
 
-            folder = paths.SHIPPED if name_or_folder in LEARNED else name_or_folder
             stages = learned.stages_of(1.6 if kbps is None else kbps)
-            return learned.LearnedCodec(folder, decoder or LEARNED[name_or_folder], C or 1, stages, denoise, compact)
+            return learned.LearnedCodec(folder, decoder, C or 1, stages, denoise, compact)
         if denoise or compact:
             what = "removes no noise" if denoise else "makes no compact files"
             raise PcodecError(f"{decoder or name_or_folder}: {what}; soundstream does")
+        if family == "semantic":
+            from pcodec.codecs import semantic
+
+            return semantic.SemanticCodec(folder, decoder, C or 1, kbps)
         if kbps not in (None, 1.6):
             raise PcodecError(f"{decoder or name_or_folder}: has a rate of 1.6 kb/s, not {kbps:g}")
         if name_or_folder in SHIPPED:
@@ -98,7 +106,7 @@ class Codec:
                 raise PcodecError(f"the codec {name_or_folder} has C = {own[1]}, not {C}")
             return cls(paths.SHIPPED, own[0] if decoder is None else decoder, own[1])
         if not Path(name_or_folder).is_dir():
-            raise PcodecError(f"{name_or_folder}: neither a folder nor one of {', '.join(SHIPPED | LEARNED)}")
+            raise PcodecError(f"{name_or_folder}: neither a folder nor one of {', '.join(NAMES)}")
         if decoder is None or C is None:
             raise PcodecError(f"{name_or_folder}: the decoder and the number of groups must be given")
         return cls(name_or_folder, decoder, C)
@@ -109,7 +117,11 @@ class Codec:
 
         Raises `PcodecError` if it cannot decode the stream.
         """
-        codecs = [cls.load(name) for name in LEARNED] if stream.form.family in LEARNED else [cls.load()]
+        family = stream.form.family
+        names = [name for name, decoder in (LEARNED | SEMANTIC).items() if decoder.startswith(f"{family}-")] or [
+            DEFAULT
+        ]
+        codecs = [cls.load(name) for name in names]
         codec = next((each for each in codecs if each.identity == stream.codebooks), codecs[0])
         codec.check(stream)
         return codec
@@ -297,51 +309,66 @@ class Encoder:
         return pack(fields)
 
 
-class Decoder:
-    """A live receiver: packets in, 640 samples each out, `vocoder.DELAY` samples late.
+class Voiced:
+    """Features in, 160 samples each out, `vocoder.DELAY` samples late, by any vocoder; each frame has a gain.
 
-    Digital silence comes out as digital silence. In place of lost packets the last sound goes on, fading away within
-    200 ms.
+    Digital silence comes out as digital silence.
     """
 
     delay = DELAY
 
-    def __init__(self, codec: Codec, seed: int = 1, whole: np.ndarray | None = None):
+    def __init__(self, synthesizer: Vocoder | None = None, seed: int = 1, whole: np.ndarray | None = None):
         """`whole` are all features (F, 20) of the signal, where they are known before: some decoders need its level."""
-        self.codec, self._seed, self._whole = codec, seed, whole
-        self._synthesizer = self._state = None  # until the first packet says whose
+        self.synthesizer, self._seed, self._whole, self._state = synthesizer, seed, whole, None
+        self._gains = np.zeros(1 + CONTEXT)  # of the frame that came out last, and of those on their way
+
+    def advance(self, frames: np.ndarray, gains: np.ndarray, last: bool = False) -> np.ndarray:
+        """Features (F, 20) and gains (F,) -> the next samples (160 F,) in [-1, 1]; with `last` 320 more."""
+        gains = np.concatenate([self._gains, gains * (frames[:, 0] > SILENCE)])
+        self._gains = gains[-1 - CONTEXT :]
+        self._state = self._state or self.synthesizer.start(self._seed, self._whole)
+        out = self.synthesizer.advance(self._state, frames, last).reshape(-1, FRAME)
+        before, after = gains[: len(out), None], gains[1 : 1 + len(out), None]
+        return (out * (before + (after - before) * np.arange(1, FRAME + 1) / FRAME)).astype(np.float32).ravel()
+
+    def finish(self) -> np.ndarray:
+        """The last 320 samples."""
+        return self.advance(np.zeros((0, len(COLUMNS)), np.float32), np.zeros(0), last=True)
+
+
+class Decoder(Voiced):
+    """A live receiver: packets in, 640 samples each out.
+
+    In place of lost packets the last sound goes on, fading away within 200 ms.
+    """
+
+    def __init__(self, codec: Codec, seed: int = 1, whole: np.ndarray | None = None):
+        """`whole` as in `Voiced`; whose synthesizer it is the first packet says."""
+        super().__init__(None, seed, whole)
+        self.codec = codec
         self._before = None  # decoded cepstrum of the newest frame that arrived
         self._last = np.zeros((1, len(COLUMNS)), np.float32)  # its features; now those of silence
         self._last[0, 0] = 2 * SILENCE
         self._lost = 0  # frames since then
-        self._gains = np.zeros(1 + CONTEXT)  # of the frame that came out last, and of those on their way
 
     def push(self, packets: np.ndarray, group: int = UNKNOWN) -> np.ndarray:
         """Packets (P, 8) of one group -> the next samples (640 P,) in [-1, 1]. Any packet can be decoded.
 
         The decoder for everybody takes those of an UNKNOWN group.
         """
-        self._synthesizer = self.codec.synthesizer(group)
+        self.synthesizer = self.codec.synthesizer(group)
         decoded = quantizer.dequantize(unpack(packets), self.codec.codebooks, self._before)
         if len(decoded):
             self._before, self._last, self._lost = decoded[-1, FEATURES["cepstrum"]], decoded[-1:], 0
-        return self._advance(decoded, np.ones(len(decoded)))
+        return self.advance(decoded, np.ones(len(decoded)))
 
     def conceal(self, packets: int = 1) -> np.ndarray:
         """In place of so many lost packets -> the next samples (640 P,)."""
         lost = self._lost + 1 + np.arange(PACKET * packets)
         self._lost += len(lost)
-        return self._advance(np.repeat(self._last, len(lost), axis=0), np.maximum(0.0, 1.0 - lost / FADE))
+        return self.advance(np.repeat(self._last, len(lost), axis=0), np.maximum(0.0, 1.0 - lost / FADE))
 
-    def finish(self) -> np.ndarray:
-        """The last 320 samples."""
-        return self._advance(np.zeros((0, len(COLUMNS)), np.float32), np.zeros(0), last=True)
-
-    def _advance(self, frames, gains, last=False):
-        gains = np.concatenate([self._gains, gains * (frames[:, 0] > SILENCE)])
-        self._gains = gains[-1 - CONTEXT :]
-        self._synthesizer = self._synthesizer or self.codec.synthesizer(UNKNOWN)
-        self._state = self._state or self._synthesizer.start(self._seed, self._whole)
-        out = self._synthesizer.advance(self._state, frames, last).reshape(-1, FRAME)
-        before, after = gains[: len(out), None], gains[1 : 1 + len(out), None]
-        return (out * (before + (after - before) * np.arange(1, FRAME + 1) / FRAME)).astype(np.float32).ravel()
+    def advance(self, frames: np.ndarray, gains: np.ndarray, last: bool = False) -> np.ndarray:
+        """As `Voiced.advance`; before any packet by the decoder for everybody."""
+        self.synthesizer = self.synthesizer or self.codec.synthesizer(UNKNOWN)
+        return super().advance(frames, gains, last)

@@ -42,6 +42,7 @@ PEERS = {
     "Codec 2 2400": _codec2(2400),
     "Codec 2 1600": _codec2(1600),
     "Codec 2 1200": _codec2(1200),
+    "Codec 2 700": _codec2("700C"),
     "Opus 6": Peer(
         audio.RATE,
         "opusenc --quiet --raw --raw-rate 16000 --raw-chan 1 --padding 0 --bitrate 6 input.raw coded",

@@ -25,10 +25,11 @@ from tqdm import tqdm
 from pcodec import PcodecError
 from pcodec.anonymizer import mcadams, spectra, voices
 from pcodec.anonymizer.conversion import Converter
-from pcodec.codecs import LEARNED, peers
+from pcodec.codecs import LEARNED, SEMANTIC, peers
 from pcodec.codecs.anonymization import Anonymizer
 from pcodec.codecs.parametric import Codec
 from pcodec.evaluation import privacy
+from pcodec.features import hearing
 from pcodec.speakers import embedding, voiceprint
 from pcodec.speech import audio
 
@@ -44,11 +45,11 @@ def baselines(converter: Converter, codec: Codec) -> dict[str, Callable]:
         return codec.decode(codec.encode(samples))[0]
 
     def copied(samples, seed):
-        speech = spectra.describe(samples)
+        speech = hearing.describe(samples)
         return codec.spoken(spectra.with_spectra(speech, speech.mel, converter.to_bands))[: len(samples)]
 
     def higher(samples, seed):
-        speech = spectra.describe(samples)
+        speech = hearing.describe(samples)
         pitch = voices.prosody_of(speech.lags, speech.correlation)
         return codec.spoken(voices.with_pitch(speech.analysis, pitch, voice))[: len(samples)]
 
@@ -62,7 +63,7 @@ def baselines(converter: Converter, codec: Codec) -> dict[str, Callable]:
 
 
 def codecs(names: list[str]) -> dict[str, Callable]:
-    """Codecs that carry a voice: some of `codecs.LEARNED` and, where their tools are installed, of `peers.PEERS`."""
+    """Codecs that carry a voice: some of `codecs.LEARNED`, `SEMANTIC` and, with their tools, of `peers.PEERS`."""
 
     def learned(codec):
         return lambda samples, seed: codec.decode(codec.encode(samples))[0]
@@ -70,7 +71,7 @@ def codecs(names: list[str]) -> dict[str, Callable]:
     def other(name):
         return lambda samples, seed: peers.roundtrip(name, samples)[0]
 
-    own = {name: learned(Codec.load(name)) for name in names if name in LEARNED}
+    own = {name: learned(Codec.load(name)) for name in names if name in LEARNED | SEMANTIC}
     return own | {name: other(name) for name in names if name in peers.PEERS and not peers.missing(name)}
 
 

@@ -7,8 +7,8 @@ Conventions: a decoder's role is "general" (trained on everyone), "control" (the
 "group" (the general one, continued on the speakers of a group). C is a number of groups; a decoder for everybody has
 C = 1, group 0. `units` and what follows are LPCNet's; `framewise` and `framewise_C` are sizes and numbers of groups
 of framewise decoders, `soundstream` and `soundstream_C` of codecs that are learned end to end; `anonymizer` says where
-anonymizers find words. Notebooks 06_training, 07_validation_loss, 13_framewise_training, 15_soundstream_training and
-18_anonymizer_training.
+anonymizers find words, `semantic` which sizes of semantic codecs there are. Notebooks 06_training, 07_validation_loss,
+13_framewise_training, 15_soundstream_training, 18_anonymizer_training and 20_semantic_training.
 
 Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `check`, `GRID`.
 """
@@ -18,14 +18,16 @@ from typing import NamedTuple
 from pcodec import PcodecError
 from pcodec.anonymizer.config import CONTENTS
 from pcodec.fargan.config import SIZES as FRAMEWISE_SIZES
+from pcodec.semantic.config import SIZES as SEMANTIC_SIZES
 from pcodec.soundstream.config import SIZES as SOUNDSTREAM_SIZES
 
 # Names of a preset's grid section, with values of their types.
 GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
 GRID |= {"framewise": ["tiny"], "framewise_C": [2], "soundstream": ["tiny"], "soundstream_C": [2]}
-GRID |= {"anonymizer": ["own"]}
+GRID |= {"anonymizer": ["own"], "semantic": ["tiny"]}
 OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
 OPTIONAL |= {"framewise": [], "framewise_C": [], "soundstream": [], "soundstream_C": [], "anonymizer": []}
+OPTIONAL |= {"semantic": []}
 ROLES = ("general", "control", "group")
 
 
@@ -138,12 +140,12 @@ def check(values: dict, where: str) -> None:
         for value in values[name]:
             if type(value) is not int or value < least or value % step:
                 raise PcodecError(f"{where}: {name} must list multiples of {step} from {least} up, got {value!r}")
-    families = {"framewise": FRAMEWISE_SIZES, "soundstream": SOUNDSTREAM_SIZES}
+    families = {"framewise": FRAMEWISE_SIZES, "soundstream": SOUNDSTREAM_SIZES, "semantic": SEMANTIC_SIZES}
     for family, known in families.items():
         for size in values[family]:
             if size not in known:
                 raise PcodecError(f"{where}: {family} must list sizes of {', '.join(known)}, got {size!r}")
-        if not {*values[f"{family}_C"]} <= {*values["C"]}:
+        if not {*values.get(f"{family}_C", [])} <= {*values["C"]}:
             raise PcodecError(f"{where}: {family}_C must be among C, got {values[f'{family}_C']}")
     for content in values["anonymizer"]:
         if content not in CONTENTS:

@@ -7,7 +7,7 @@ checked against their SHA-256. Gradients pass.
 Conventions: `log_mel` is Whisper's: (T, 80) at 100 frames/s, frame t centred on sample 160 t, log10 of power. The
 encoder wants it scaled by `scaled`; it halves the rate. Activations are (B, T / 2, 384).
 
-Contents: `available`, `Recognizer`, `log_mel`, `scaled`, `MELS`.
+Contents: `available`, `Recognizer`, `activations`, `log_mel`, `scaled`, `MELS`, `CONTENT`.
 """
 
 import functools
@@ -32,6 +32,8 @@ HOP, WINDOW = 160, 400  # samples
 FLOOR = 1e-10  # of a band's power, of signals in [-1, 1]
 RANGE = 8.0  # decades under a window's maximum at which Whisper clamps
 LAYERS, WIDTH, HEADS, LONGEST = 4, 384, 6, 1500  # of tiny.en's encoder; LONGEST steps, 30 s
+CONTENT = 3  # blocks after which activations say what is said, hardly by whom
+CHUNK = 2 * LONGEST  # frames that are heard at a time
 TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}  # of a CTranslate2 file
 
 
@@ -119,6 +121,15 @@ class Recognizer(nn.Module):
             x = block(x)
             found.append(x)
         return found if layers < LAYERS else [*found[:-1], self.norm(found[-1])]
+
+
+@torch.no_grad()
+def activations(hear: Recognizer, mel: np.ndarray) -> np.ndarray:
+    """Mel spectra (T, 80) log10, T even -> activations (T / 2, 384) after `CONTENT` blocks, 30 s at a time."""
+    parts = []
+    for part in np.split(mel, range(CHUNK, len(mel), CHUNK)):
+        parts.append(hear(scaled(torch.from_numpy(part)[None]), layers=CONTENT)[-1][0].numpy())
+    return np.concatenate(parts)
 
 
 class _Block(nn.Module):

@@ -20,6 +20,7 @@ from pcodec.plots.quality import (
     quality_complexity,
     rate_quality,
 )
+from pcodec.plots.semantic import probes, sampling, vocabularies
 from pcodec.plots.speakers import (
     embedding_training,
     groups,
@@ -58,15 +59,18 @@ __all__ = [
     "objective",
     "objective_paired",
     "personalization",
+    "probes",
     "projection",
     "quality_complexity",
     "quantization",
     "rate",
     "rate_quality",
+    "sampling",
     "scores",
     "spectrogram",
     "spectrograms",
     "study",
     "validation_loss",
+    "vocabularies",
     "waveforms",
 ]

@@ -6,10 +6,11 @@ into z; sigma(z_i . z_j) is the probability that i and j are the same speaker; b
 Conventions: the input is `pcodec.speakers.voiceprint.log_mel`, (T, 40) at 100 frames/s, one array per utterance.
 Notebook 04_embedding.
 
-Contents: `SpeakerEncoder`, `fit`, `embed`, `pair_loss`, `at_speed`, `add_noise`, `random_segments`.
+Contents: `SpeakerEncoder`, `fit`, `embed`, `pair_loss`, `at_speed`, `with_speeds`, `add_noise`, `random_segments`.
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,15 @@ CHECK_EVERY = 50  # updates from one validation to the next
 def at_speed(samples: np.ndarray, factor: float) -> np.ndarray:
     """Signal (samples,) -> the same `factor` times as fast: pitch, formants and tempo rise together, a new voice."""
     return audio.resample(samples, round(audio.RATE * factor))
+
+
+def with_speeds(rows, speeds: Iterable[float]):
+    """Rows (utterance, speaker, samples), each at each speed; a speed is another speaker."""
+    for utterance, speaker, samples in rows:
+        for speed in speeds:
+            same = speed == 1.0
+            name = "" if same else f"@{speed:g}"
+            yield utterance + name, speaker + name, samples if same else at_speed(samples, speed)
 
 
 class SpeakerEncoder(torch.nn.Module):

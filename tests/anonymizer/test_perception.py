@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 
 from pcodec import PcodecError
-from pcodec.anonymizer import perception, spectra
+from pcodec.anonymizer import perception
 from pcodec.anonymizer.perception import Pair, Perception
 from pcodec.anonymizer.tracker import Tracker
 from pcodec.compute.backend import torch
+from pcodec.features import hearing
 from pcodec.learning import recognizer
 from pcodec.speakers import embedding
 
 
 @pytest.fixture(scope="module")
 def true(speech):
-    found = spectra.describe(speech[: 2 * 16000])
-    return torch.from_numpy(spectra.levelled(found.mel, found.level))[None]
+    found = hearing.describe(speech[: 2 * 16000])
+    return torch.from_numpy(hearing.levelled(found.mel, found.level))[None]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_a_gradient_reaches_what_was_written(losses, true, name):
 def test_half_the_loudness_is_heard_and_silence_in_a_loud_band_too(losses, true):
     loudness = losses["loudness"]
     for off in (-1.0, 1.0):  # ten decibels are a factor of 10 ** 0.23 everywhere
-        ratio = loudness.specific(true + off / spectra.SCALE) / loudness.specific(true)
+        ratio = loudness.specific(true + off / hearing.SCALE) / loudness.specific(true)
         assert ratio.mean().item() == pytest.approx(10 ** (0.23 * off), rel=1e-4)
     at_1_khz = np.abs(perception._centres() - 1000).argmin()
     assert loudness.weighting[at_1_khz].item() == pytest.approx(0.0, abs=0.01)

@@ -5,13 +5,14 @@ import pytest
 
 from pcodec import PcodecError, features
 from pcodec.anonymizer import spectra
+from pcodec.features import hearing
 from pcodec.features.cepstrum import band_log_energies
 from pcodec.speech import audio
 
 
 @pytest.fixture(scope="module")
 def described(speech):
-    return spectra.describe(speech)
+    return hearing.describe(speech)
 
 
 def test_frames_are_those_of_the_features(speech, described):
@@ -26,7 +27,7 @@ def test_a_matrix_leads_to_the_cepstrum(librispeech):
     files = sorted((librispeech / "train-clean-100").rglob("*.flac"))[::40][:8]
     known, new = [], []
     for number, file in enumerate(files):
-        found = spectra.describe(audio.read(file))
+        found = hearing.describe(audio.read(file))
         (new if number == 7 else known).append((found.mel, found.analysis.features[:, :18]))
     mel, cepstra = map(np.concatenate, zip(*known, strict=True))
     weights = spectra.matrix(mel, 10.0 ** band_log_energies(cepstra))
@@ -44,16 +45,16 @@ def test_a_planted_matrix_is_found(described):
 
 
 def test_a_gain_moves_the_level_alone(speech, described):
-    soft = spectra.describe(0.1 * speech)
+    soft = hearing.describe(0.1 * speech)
     assert soft.level == pytest.approx(described.level - 2.0, abs=0.01)
     loud = soft.mel > -9.0  # the floor of power is absolute
     np.testing.assert_allclose(
-        spectra.levelled(soft.mel, soft.level)[loud], spectra.levelled(described.mel, described.level)[loud], atol=0.01
+        hearing.levelled(soft.mel, soft.level)[loud], hearing.levelled(described.mel, described.level)[loud], atol=0.01
     )
 
 
 def test_silence_has_no_level():
-    assert spectra.describe(np.zeros(4000)).level is None
+    assert hearing.describe(np.zeros(4000)).level is None
 
 
 def test_prosody(described):

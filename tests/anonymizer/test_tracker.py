@@ -6,6 +6,7 @@ import scipy.signal
 
 from pcodec.anonymizer import spectra, tracker
 from pcodec.compute.backend import torch
+from pcodec.features import hearing
 from pcodec.speech import audio
 
 
@@ -35,7 +36,7 @@ def test_silence_has_none():
 
 def test_labels_know_what_is_voiced():
     signal = np.concatenate([vowel((700, 1200, 2600), 125.0), np.zeros(16000)])
-    label = tracker.labels(signal, spectra.describe(signal))
+    label = tracker.labels(signal, hearing.describe(signal))
     assert label[20:80, tracker.VOICING].mean() > 0.9
     assert label[130:, tracker.VOICING].mean() < 0.1
     assert np.nanmedian(label[20:80, tracker.PITCH]) == pytest.approx(np.log(125 / spectra.PITCH), abs=0.03)
@@ -46,8 +47,8 @@ def test_the_network_learns_to_read(tmp_path):
     pairs = []
     for first, second in ((300, 2300), (700, 1200), (500, 1800), (400, 900)):
         signal = vowel((first, second, 2900), seconds=2.5)
-        found = spectra.describe(signal)
-        pairs.append((spectra.levelled(found.mel, found.level), tracker.labels(signal, found)))
+        found = hearing.describe(signal)
+        pairs.append((hearing.levelled(found.mel, found.level), tracker.labels(signal, found)))
     network = tracker.Tracker(32)
     before = tracker.errors(network, pairs)
     tracker.fit(network, pairs, pairs, updates=60, checkpoint=tmp_path / "tracker.pt")

@@ -12,6 +12,7 @@ from pcodec.bitstream.container import Stream
 from pcodec.codecs.anonymization import Anonymizer as Held
 from pcodec.codecs.parametric import Codec
 from pcodec.compute.backend import torch
+from pcodec.features import hearing
 from pcodec.features.cepstrum import band_log_energies
 from pcodec.speakers import embedding
 from pcodec.speech import audio
@@ -36,7 +37,7 @@ def examples(demo, encoder):
 @pytest.fixture(scope="module")
 def learnt(examples, speech, tmp_path_factory):
     model = Anonymizer(SMALL, seed=1)
-    found = spectra.describe(speech)
+    found = hearing.describe(speech)
     model.to_bands.copy_(torch.from_numpy(spectra.matrix(found.mel, spectra.energies(found.analysis))))
     folder = tmp_path_factory.mktemp("training")
     curve = training.fit(model, examples, examples, perception.Perception({"loudness": 0.2}), 30, 5, 20, 4,
@@ -176,7 +177,7 @@ def test_offset_and_rate_are_the_user_s(converter, speech):
 
 
 def test_speeds_are_other_speakers(speech):
-    rows = list(training.with_speeds([("u", "s", speech)], (0.9, 1.0)))
+    rows = list(embedding.with_speeds([("u", "s", speech)], (0.9, 1.0)))
     assert [row[:2] for row in rows] == [("u@0.9", "s@0.9"), ("u", "s")]
     assert len(rows[0][2]) == pytest.approx(len(speech) / 0.9, rel=0.01)
 
