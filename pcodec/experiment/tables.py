@@ -271,6 +271,35 @@ def measures() -> str:
     return lines(["measure", "range", "better", "source", "what it says of a vocoder"], rows)
 
 
+def semantic() -> str:
+    """The semantic codec at its rates, beside others."""
+    quality = read("semantic_summary")
+    means = quality.pivot(index="system", columns="measure", values="mean")
+    kbps, order = quality.groupby("system").kbps.first(), list(dict.fromkeys(quality.system))
+    shown = {"DNSMOS P.808": 2, "DistillMOS": 2, "ViSQOL": 2, "ESTOI": 3, "mel distance": 1, "STFT distance": 2}
+    shown |= {"speaker similarity": 2, "pitch error": 2}
+    rows = []
+    for system in [name for name in order if name != "input"] + ["input"]:
+        of = means.loc[system]
+        values = ("" if pd.isna(of[name]) else f"{of[name]:.{decimals}f}" for name, decimals in shown.items())
+        rate = "" if pd.isna(kbps[system]) else f"{1000 * kbps[system]:.0f}"
+        rows.append((system, rate, percent(of["word errors"]), *values))
+    return lines(["codec", "b/s", "misheard", *shown], rows)
+
+
+def semantic_probes() -> str:
+    """What linear classifiers read from codes, in per cent, with intervals."""
+    found = read("semantic_probes")
+    asked, rows = list(dict.fromkeys(found.probe)), []
+    for code in dict.fromkeys(found.code):
+        of = found[found.code == code].set_index("probe")
+        rows.append((code, *(f"{100 * of.accuracy[name]:.0f} [{100 * of.low[name]:.0f}, {100 * of.high[name]:.0f}]"
+                             for name in asked)))  # fmt: skip
+    chance = found.groupby("probe").chance.mean()
+    rows.append(("the most frequent label", *(f"{100 * chance[name]:.0f}" for name in asked)))
+    return lines(["codes", *asked], rows)
+
+
 TABLES = {
     "claims": claims,
     "results": results,
@@ -286,6 +315,8 @@ TABLES = {
     "saving": saving,
     "quantization": quantization,
     "measures": measures,
+    "semantic": semantic,
+    "semantic-probes": semantic_probes,
     "rooms": inventory.rooms,
     "modules": inventory.modules,
     "contents": inventory.contents,

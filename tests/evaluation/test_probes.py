@@ -36,7 +36,7 @@ def test_a_golden_accuracy():
 
 
 def test_refusals(planted):
-    rows, labels, learnt, utterances = planted
+    rows, labels, _, utterances = planted
     for known in (np.ones(300, bool), labels == "a"):
         with pytest.raises(PcodecError, match="needs two labels to learn, and something to be asked about"):
             probes.accuracy(rows, labels, known, utterances)

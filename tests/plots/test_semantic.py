@@ -10,8 +10,11 @@ from pcodec import plots
 
 
 def test_probes_stand_beside_their_code():
-    rows = [(probe, code, 0.1 * i + 0.2 * j, 0.1 * i, 0.9, 0.25) for (i, probe), (j, code)
-            in itertools.product(enumerate(("speaker", "phone")), enumerate(("semantic", "acoustic", "both")))]  # fmt: skip
+    asked, codes = ("speaker", "phone"), ("semantic", "acoustic", "both")
+    rows = [
+        (probe, code, 0.1 * i + 0.2 * j, 0.1 * i, 0.9, 0.25)
+        for (i, probe), (j, code) in itertools.product(enumerate(asked), enumerate(codes))
+    ]
     table = pd.DataFrame(rows, columns=["probe", "code", "accuracy", "low", "high", "chance"])
     axes = plots.probes(table)
     assert [ax.get_title() for ax in axes] == ["speaker", "phone"]
@@ -34,8 +37,10 @@ def test_vocabularies_are_means_of_their_variant():
 
 @pytest.mark.parametrize("better", ["higher", "lower"])
 def test_a_better_value_is_darker(better):
-    rows = [(measure, better, steps, guidance, begin, steps + 10 * guidance + (5 if begin > 0.9 else 0))
-            for measure in ("a", "b") for begin in (0.6, 0.99) for steps in (4, 8) for guidance in (1.0, 2.0)]  # fmt: skip
+    rows = [
+        (measure, better, steps, guidance, begin, steps + 10 * guidance + (5 if begin > 0.9 else 0))
+        for measure, begin, steps, guidance in itertools.product(("a", "b"), (0.6, 0.99), (4, 8), (1.0, 2.0))
+    ]
     rows += [(measure, better, 0, 1.0, 0.6, 77) for measure in ("a", "b")]
     axes = plots.sampling(pd.DataFrame(rows, columns=["measure", "better", "steps", "guidance", "begin", "value"]))
     assert len(axes) == 4 and all("regressor 77" in ax.get_title() for ax in axes)
