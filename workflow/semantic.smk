@@ -9,18 +9,17 @@ def semantic_model(word, *names):
     return [] if values(word).get("shipped") else model(f"semantic-{SEMANTIC[0]}-general", *names)
 
 
-if not PUBLISHED:
+if SEMANTIC and not PUBLISHED:
 
     rule semantic_training:
         input: source("20_semantic_training", plots=False), table("corpus"), model("embedding")
         output:
-            table("training-semantic-{size}-general", "semantic_ablation"), figure("semantic_ablation"),
-            [] if values("20_semantic_training").get("first") else model("semantic-{size}-general"),
-            notebook=f"{R}/20_semantic_training-{{size}}.ipynb",
-        wildcard_constraints: size="|".join(SEMANTIC) or "none"
+            table(f"training-semantic-{SEMANTIC[0]}-general", "semantic_ablation"), figure("semantic_ablation"),
+            [] if values("20_semantic_training").get("first") else model(f"semantic-{SEMANTIC[0]}-general"),
+            notebook=f"{R}/20_semantic_training-{SEMANTIC[0]}.ipynb",
         params: values=values("20_semantic_training")
-        log: f"{LOGS}/20_semantic_training-{{size}}.log"
-        shell: run("20_semantic_training", options="-p size {wildcards.size}")
+        log: f"{LOGS}/20_semantic_training.log"
+        shell: run("20_semantic_training", options=f"-p size {SEMANTIC[0]}")
 
 
 if SEMANTIC:

@@ -7,7 +7,7 @@ Conventions: a decoder's role is "general" (trained on everyone), "control" (the
 "group" (the general one, continued on the speakers of a group). C is a number of groups; a decoder for everybody has
 C = 1, group 0. `units` and what follows are LPCNet's; `framewise` and `framewise_C` are sizes and numbers of groups
 of framewise decoders, `soundstream` and `soundstream_C` of codecs that are learned end to end; `anonymizer` says where
-anonymizers find words, `semantic` which sizes of semantic codecs there are. Notebooks 06_training, 07_validation_loss,
+anonymizers find words, `semantic` the size of a semantic codec. Notebooks 06_training, 07_validation_loss,
 13_framewise_training, 15_soundstream_training, 18_anonymizer_training and 20_semantic_training.
 
 Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `check`, `GRID`.
@@ -147,6 +147,8 @@ def check(values: dict, where: str) -> None:
                 raise PcodecError(f"{where}: {family} must list sizes of {', '.join(known)}, got {size!r}")
         if not {*values.get(f"{family}_C", [])} <= {*values["C"]}:
             raise PcodecError(f"{where}: {family}_C must be among C, got {values[f'{family}_C']}")
+    if len(values["semantic"]) > 1:
+        raise PcodecError(f"{where}: semantic must list one size, or none, got {values['semantic']}")
     for content in values["anonymizer"]:
         if content not in CONTENTS:
             raise PcodecError(f"{where}: anonymizer must list some of {', '.join(CONTENTS)}, got {content!r}")

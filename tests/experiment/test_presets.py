@@ -64,6 +64,7 @@ def test_values_of_the_right_type_pass(home):
         ("grid: {seed: 1, units: [40], C: [2]}", r"units must list multiples of 16 from 16 up, got 40"),
         ("grid: {seed: 1, units: [16], C: [2], study: 32}", r"study must be 0 or one of \[16\], got 32"),
         ("grid: {seed: 1, units: [16], C: [2], framewise: [huge]}", r"framewise must list sizes of large.*got 'huge'"),
+        ("grid: {seed: 1, units: [16], C: [2], semantic: [tiny, small]}", r"semantic must list one size, or none, got"),
         ("grid: {seed: 1, units: [16], C: [2], framewise_C: [4]}", r"framewise_C must be among C, got \[4\]"),
         ("grid: {seed: 1, units: [16], C: [2], soundstream: [huge]}", r"sizes of large, small, tiny, got 'huge'"),
         ("grid: {seed: 1, units: [16], C: [2], capacity: [16]}", r"capacity lists a value twice: \[16, 16\]"),
