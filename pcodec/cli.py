@@ -133,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
             "--group", type=_group, help="0, 1 ..., or unknown for the general decoder; default: estimated"
         )
     for each in (decode, roundtrip):
+        each.add_argument("--steps", type=_number, default=0, help="of diffusion, with --codec semantic: 8 is "
+                          "sharper, and words are less sure; default 0, none")  # fmt: skip
         each.add_argument("--seed", type=_number, default=1, help="of the drawn excitation; default 1")
         each.add_argument("--adapter", type=Path, help="of pcodec personalize, for the same decoder")
 
@@ -234,6 +236,8 @@ def _decode(options) -> int:
 
     if not options.codec and (options.decoder or options.units or options.groups):
         raise PcodecError("--decoder, --units and --groups choose among the decoders of a folder: give it with --codec")
+    if options.steps and (not options.codec or Path(options.input).is_dir()):
+        raise PcodecError("--steps are those of the semantic codec's diffusion: one file, with --codec semantic")
     if options.stream:
         if options.rate != 16000 or options.loss or options.adapter:
             raise PcodecError("--stream goes without --rate, --loss and --adapter")
@@ -295,7 +299,12 @@ def _roundtrip(options) -> int:
 
 
 def _codec(options, default=None):
-    return _loaded(options.codec or default, *_which(options))
+    made = _loaded(options.codec or default, *_which(options))
+    if steps := getattr(options, "steps", 0):
+        if not hasattr(made, "steps"):
+            raise PcodecError("--steps are those of the semantic codec's diffusion: give it with --codec semantic")
+        made.steps = steps
+    return made
 
 
 def _group(text: str) -> int:
