@@ -133,8 +133,7 @@ def _parser() -> argparse.ArgumentParser:
             "--group", type=_group, help="0, 1 ..., or unknown for the general decoder; default: estimated"
         )
     for each in (decode, roundtrip):
-        each.add_argument("--steps", type=_number, default=0, help="of diffusion, with --codec semantic: 8 is "
-                          "sharper, and words are less sure; default 0, none")  # fmt: skip
+        each.add_argument("--steps", type=_number, help="of diffusion, with --codec semantic; default 4; 0: none")
         each.add_argument("--seed", type=_number, default=1, help="of the drawn excitation; default 1")
         each.add_argument("--adapter", type=Path, help="of pcodec personalize, for the same decoder")
 
@@ -236,7 +235,7 @@ def _decode(options) -> int:
 
     if not options.codec and (options.decoder or options.units or options.groups):
         raise PcodecError("--decoder, --units and --groups choose among the decoders of a folder: give it with --codec")
-    if options.steps and (not options.codec or Path(options.input).is_dir()):
+    if options.steps is not None and (not options.codec or Path(options.input).is_dir()):
         raise PcodecError("--steps are those of the semantic codec's diffusion: one file, with --codec semantic")
     if options.stream:
         if options.rate != 16000 or options.loss or options.adapter:
@@ -300,7 +299,7 @@ def _roundtrip(options) -> int:
 
 def _codec(options, default=None):
     made = _loaded(options.codec or default, *_which(options))
-    if steps := getattr(options, "steps", 0):
+    if (steps := getattr(options, "steps", None)) is not None:
         if not hasattr(made, "steps"):
             raise PcodecError("--steps are those of the semantic codec's diffusion: give it with --codec semantic")
         made.steps = steps

@@ -58,7 +58,7 @@ class SemanticCodec:
         name = DEFAULT_RATE if kbps is None else f"{kbps:g}"
         if name not in RATES:
             raise PcodecError(f"{decoder}: has rates of {', '.join(RATES)} kb/s, not {name}")
-        self.rate, self.steps = RATES[name], 0
+        self.rate, self.steps = RATES[name], diffusion.STEPS
         self.guidance, self.begin = diffusion.GUIDANCE, diffusion.BEGIN
         slow = self.rate.steps == 4
         self.form = (SEMANTIC_SLOW if slow else SEMANTIC)._replace(bytes=self.rate.bits)
@@ -104,8 +104,8 @@ class SemanticCodec:
         return np.concatenate([np.zeros(0, np.float32), *blocks]), audio.RATE
 
     def decode_blocks(self, stream: Stream, seed: int = 1, lost: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """As `decode`, some seconds at a time. Features are what the regressor says; with `steps`, and
-        `guidance` and `begin`, the codec's, they are drawn by diffusion.
+        """As `decode`, some seconds at a time. Features are drawn by diffusion: `steps`, `guidance` and
+        `begin` are the codec's; without steps they are what the regressor says.
 
         In place of packets that are `lost` (P,) bool the last pair of tokens goes on, fading away within 200 ms.
         """

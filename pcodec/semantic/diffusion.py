@@ -18,7 +18,7 @@ from pcodec import PcodecError
 from pcodec.compute.backend import torch
 from pcodec.semantic.model import Regressed
 
-STEPS, GUIDANCE, BEGIN = 8, 1.5, 0.6  # where nothing else is asked for
+STEPS, GUIDANCE, BEGIN = 4, 1.5, 0.3  # where nothing else is asked for
 LATEST = 0.99  # time from which on sampling begins with noise alone
 
 
