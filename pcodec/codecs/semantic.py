@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcodec import PcodecError, paths
+from pcodec import PcodecError, note, paths
 from pcodec.bitstream.container import SEMANTIC, SEMANTIC_SLOW, Kind, Stream
 from pcodec.codecs.parametric import FADE, Voiced, first
 from pcodec.codecs.signals import signal_of, without_offset
@@ -76,6 +76,8 @@ class SemanticCodec:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the tokens are kept."""
         if group is not None and group not in self.files:
             raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
+        if self.coder.hear is None:
+            _say_who_listens()
         start, blocks = voiceprint.beginning(without_offset(blocks))
         group = self.group_of(start) if group is None else group
         once = self.coder.voice_of(start, self._centre(group)).to_bytes(whole=self.C == 1)
@@ -165,3 +167,8 @@ class SemanticCodec:
     def receiver(self, seed: int = 1):
         """As `sender`."""
         self.sender()
+
+
+@functools.cache
+def _say_who_listens():
+    note("what is said is found by a small student; with make recognizer far more words are understood")
