@@ -21,6 +21,7 @@ from pcodec.bitstream.container import SEMANTIC, SEMANTIC_SLOW, Kind, Stream
 from pcodec.codecs.parametric import FADE, Voiced, first
 from pcodec.codecs.signals import signal_of, without_offset
 from pcodec.fargan import synthesis as fargan
+from pcodec.features.cepstrum import FRAME
 from pcodec.features.vocoder import DELAY
 from pcodec.semantic import coding, diffusion
 from pcodec.semantic.coding import PAIRS, SemanticCoder
@@ -106,8 +107,10 @@ class SemanticCodec:
         return np.concatenate([np.zeros(0, np.float32), *blocks]), audio.RATE
 
     def decode_blocks(self, stream: Stream, seed: int = 1, lost: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """As `decode`, some seconds at a time. Features are drawn by diffusion: `steps`, `guidance` and
-        `begin` are the codec's; without steps they are what the regressor says.
+        """As `decode`, some seconds at a time.
+
+        Features are drawn by diffusion: `steps`, `guidance` and `begin` are the codec's; without steps they are what
+        the regressor says.
 
         In place of packets that are `lost` (P,) bool the last pair of tokens goes on, fading away within 200 ms.
         """
@@ -126,7 +129,7 @@ class SemanticCodec:
         player, made, at = Voiced(self.vocoder(), seed), -DELAY, 0
         for frames in self.coder.features(found[arrived], voice, rate, seed, *how):
             yield self._cut(player.advance(frames, gains[at : at + len(frames)]), made, stream.samples)
-            made, at = made + audio.RATE // 100 * len(frames), at + len(frames)
+            made, at = made + FRAME * len(frames), at + len(frames)
         yield self._cut(player.finish(), made, stream.samples)
 
     @staticmethod
@@ -136,7 +139,7 @@ class SemanticCodec:
 
     @staticmethod
     def _fits(rate, form):
-        return (form.bytes, form.samples) == (rate.bits, 320 * rate.steps * PAIRS)
+        return (form.bytes, form.samples) == (rate.bits, FRAME * STEP * rate.steps * PAIRS)
 
     def _voice(self, once, group):
         return Voice.from_bytes(once, self._centre(group))

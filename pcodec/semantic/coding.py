@@ -25,7 +25,7 @@ from pcodec.features.vocoder import SILENCE
 from pcodec.learning import recognizer, weights
 from pcodec.semantic import diffusion, tokens
 from pcodec.semantic.config import EVERY, STEP, Rate, SemanticConfig
-from pcodec.semantic.model import Regressed, Semantic
+from pcodec.semantic.model import Semantic
 from pcodec.semantic.tokens import Voice
 from pcodec.speakers import voiceprint
 
@@ -143,7 +143,7 @@ class SemanticCoder:
         x = regressed.features
         if how[0]:
             noise = torch.from_numpy(_noise(seed, first, x.shape[1]))[None]
-            x = diffusion.sample(model.diffusion, Regressed(*regressed), z, noise, *how)
+            x = diffusion.sample(model.diffusion, regressed, z, noise, *how)
         return tokens.absolute((x * model.spread + model.mean)[0].numpy(), voice)
 
 

@@ -89,10 +89,10 @@ class Examples:
         self.content = torch.cat(parts)
         return self
 
-    def batch(self, which: np.ndarray, starts: np.ndarray, model: Semantic, frames: int = FRAMES):
-        """(normalized features, mel, content, voices) of excerpts that start at `starts`, multiples of 8 frames."""
+    def batch(self, which: np.ndarray, starts: np.ndarray, model: Semantic):
+        """(normalized features (N, 256, 20), mel, content, voices) of excerpts from `starts` on, multiples of 8 frames."""
         begins = (np.cumsum(self.lengths) - self.lengths)[which] + starts
-        rows = torch.from_numpy(begins[:, None] + np.arange(frames))
+        rows = torch.from_numpy(begins[:, None] + np.arange(FRAMES))
         normalized = (self.features[rows] - model.mean) / model.spread
         return normalized, self.mel[rows], self.content[rows[:, ::STEP] // STEP], self.voices[which]
 
@@ -221,7 +221,8 @@ def evaluate(
 ) -> pd.DataFrame:
     """How far the regressor is from the middle of each utterance: table utterance, speaker, error.
 
-    The error is a weighted mean square of normalized features. Without `said` or `sounding` that stream is not there.
+    The error is a weighted mean square of normalized features. Without `said` or `sounding` that stream is not there;
+    not `quantized`, acoustic vectors are sent as they are.
     """
     model.eval()
     x, _, content, voice = data.batch(*data.middles(), model)
