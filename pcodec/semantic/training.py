@@ -90,7 +90,7 @@ class Examples:
         return self
 
     def batch(self, which: np.ndarray, starts: np.ndarray, model: Semantic):
-        """(normalized features (N, 256, 20), mel, content, voices) of excerpts from `starts` on, multiples of 8 frames."""
+        """(normalized features (N, 256, 20), mel, content, voices) of excerpts from `starts`, multiples of 8."""
         begins = (np.cumsum(self.lengths) - self.lengths)[which] + starts
         rows = torch.from_numpy(begins[:, None] + np.arange(FRAMES))
         normalized = (self.features[rows] - model.mean) / model.spread
