@@ -1,8 +1,11 @@
 # The framewise decoder: trained, played, and decoded with lost packets. It decodes the utterances that LPCNet does.
 
 FRAMEWISE = {decoder.name: decoder for decoder in grid.framewise(VALUES["grid"])}
-FRAMEWISE_GROUPS = VALUES["grid"]["framewise_C"]
-FRAMEWISE_SPOKEN = [name for name, decoder in FRAMEWISE.items() if decoder.role != "general" or not FRAMEWISE_GROUPS]
+FRAMEWISE_GROUPS = values("14_framewise_synthesis")["framewise_C"]  # of those that decode speech
+FRAMEWISE_SPOKEN = [
+    decoder.name
+    for decoder in grid.spoken(grid.framewise(VALUES["grid"] | {"framewise_C": FRAMEWISE_GROUPS}))
+]
 TRAINED += table(*(f"training-{name}" for name in FRAMEWISE))
 
 

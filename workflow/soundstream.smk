@@ -1,8 +1,10 @@
 # Codecs that are learned end to end: trained; heard stage by stage, decoded, with lost packets; with noise around.
 
 SOUNDSTREAM = {codec.name: codec for codec in grid.soundstream(VALUES["grid"])}
-SOUNDSTREAM_GROUPS = VALUES["grid"]["soundstream_C"]
-SOUNDSTREAM_SPOKEN = [name for name, codec in SOUNDSTREAM.items() if codec.role != "general" or not SOUNDSTREAM_GROUPS]
+SOUNDSTREAM_GROUPS = values("16_soundstream")["soundstream_C"]  # of those that decode speech
+SOUNDSTREAM_SPOKEN = [
+    codec.name for codec in grid.spoken(grid.soundstream(VALUES["grid"] | {"soundstream_C": SOUNDSTREAM_GROUPS}))
+]
 TRAINED += table(*(f"training-{name}" for name in SOUNDSTREAM))
 
 

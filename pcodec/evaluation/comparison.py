@@ -8,8 +8,10 @@ Conventions: negative is good for the personalized decoder; nats per sample; spe
 group that the codec would send for the utterance, `oracle` that of most utterances of its speaker. Notebook
 07_validation_loss.
 
-Contents: `curves`, `compare`, `losses_of`, `pair`, `differences`, `mismatch`, `interaction`.
+Contents: `curves`, `compare`, `compare_trainings`, `losses_of`, `pair`, `differences`, `mismatch`, `interaction`.
 """
+
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -48,6 +50,30 @@ def compare(
     table = differences(paired, seed)
     level = paired.groupby("speaker")[["general", "control", "estimated"]].mean().mean()
     return table.assign(units=units, C=C, **level)
+
+
+def compare_trainings(
+    losses: pd.DataFrame, groups: dict[int, pd.Series], sides: dict[str, list[str]], seed: int = 1
+) -> pd.DataFrame:
+    """`compare` for every size and number of stages of `losses`, C of `groups`, side (a name of splits) and training.
+
+    `losses` are those of notebooks 13 and 15 for the unseen utterances: size, role, C, group, utterance, speaker,
+    split, loss, of codecs with a quantizer its stages, and repeat, which training this is: 0, 1 ... Column `training`
+    is "1", "2" ... for each, and "all" for the mean of their losses on each utterance.
+    """
+    losses = losses.rename(columns={"size": "units", "loss": "nats"}).assign(minutes=0.0, scratch=False)
+    each = ["units", "stages"] if "stages" in losses else ["units"]
+    mean = losses.groupby([*each, "role", "C", "group", "minutes", "scratch", "utterance", "speaker", "split"])
+    trainings = {"all": mean.nats.mean().reset_index()}
+    if losses.repeat.any():
+        for number in sorted(losses.repeat.unique()):
+            trainings[f"{number + 1}"] = losses[(losses.repeat == number) | (losses.role == "general")]
+    rows = []
+    for (training, part), (side, splits) in itertools.product(trainings.items(), sides.items()):
+        for (size, *stages), mine in part[part.split.isin(splits)].groupby(each):
+            about = {"training": training, "split": side} | dict(zip(each[1:], stages, strict=True))
+            rows += [compare(mine, groups[C], size, C, seed=seed).assign(**about) for C in groups]
+    return pd.concat(rows, ignore_index=True).rename(columns={"units": "size"})
 
 
 def curves(losses: pd.DataFrame, groups: dict[int, pd.Series]) -> pd.DataFrame:

@@ -7,10 +7,12 @@ Conventions: a decoder's role is "general" (trained on everyone), "control" (the
 "group" (the general one, continued on the speakers of a group). C is a number of groups; a decoder for everybody has
 C = 1, group 0. `units` and what follows are LPCNet's; `framewise` and `framewise_C` are sizes and numbers of groups
 of framewise decoders, `soundstream` and `soundstream_C` of codecs that are learned end to end; `anonymizer` says where
-anonymizers find words, `semantic` the size of a semantic codec. Notebooks 06_training, 07_validation_loss,
-13_framewise_training, 15_soundstream_training, 18_anonymizer_training and 20_semantic_training.
+anonymizers find words, `semantic` the size of a semantic codec. `repeats` says how often control and specialists of
+framewise decoders and of codecs learned end to end are trained again, each time with the next seed. Notebooks
+06_training, 07_validation_loss, 13_framewise_training, 15_soundstream_training, 18_anonymizer_training and
+20_semantic_training.
 
-Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `check`, `GRID`.
+Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `spoken`, `check`, `GRID`.
 """
 
 from typing import NamedTuple
@@ -24,10 +26,10 @@ from pcodec.soundstream.config import SIZES as SOUNDSTREAM_SIZES
 # Names of a preset's grid section, with values of their types.
 GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
 GRID |= {"framewise": ["tiny"], "framewise_C": [2], "soundstream": ["tiny"], "soundstream_C": [2]}
-GRID |= {"anonymizer": ["own"], "semantic": ["tiny"]}
+GRID |= {"anonymizer": ["own"], "semantic": ["tiny"], "repeats": 0}
 OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
 OPTIONAL |= {"framewise": [], "framewise_C": [], "soundstream": [], "soundstream_C": [], "anonymizer": []}
-OPTIONAL |= {"semantic": []}
+OPTIONAL |= {"semantic": [], "repeats": 0}
 ROLES = ("general", "control", "group")
 
 
@@ -57,15 +59,17 @@ class _Sized(NamedTuple):
     role: str = "general"
     C: int = 1
     group: int = 0
+    repeat: int = 0  # 1, 2 ...: the same training again, with the next seeds
 
     @property
     def name(self) -> str:
-        """For example fargan-large-general, soundstream-small-C2-g0; of its files and tables."""
-        return f"{self.FAMILY}-{self.size}-{_whose(self)}"
+        """For example fargan-large-general, soundstream-small-C2-g0-repeat1; of its files and tables."""
+        again = f"-repeat{self.repeat}" if self.repeat else ""
+        return f"{self.FAMILY}-{self.size}-{_whose(self)}{again}"
 
     def check(self) -> None:
         """Raise `PcodecError` if there is no such decoder."""
-        _check_role(self, self.size not in self.SIZES)
+        _check_role(self, self.size not in self.SIZES or self.repeat < 0 or (self.role == "general" and self.repeat))
 
 
 class Framewise(_Sized):
@@ -110,19 +114,28 @@ def decoders(grid: dict) -> list[Decoder]:
 
 def framewise(grid: dict) -> list[Framewise]:
     """All framewise decoders of a grid; where there are no specialists there is no control."""
-    return _sized(Framewise, grid["framewise"], grid["framewise_C"])
+    return _sized(Framewise, grid["framewise"], grid["framewise_C"], grid["repeats"])
 
 
 def soundstream(grid: dict) -> list[SoundStream]:
     """All codecs of a grid that are learned end to end; where there are no specialists there is no control."""
-    return _sized(SoundStream, grid["soundstream"], grid["soundstream_C"])
+    return _sized(SoundStream, grid["soundstream"], grid["soundstream_C"], grid["repeats"])
 
 
-def _sized(kind, sizes, Cs):
+def spoken(planned: list) -> list:
+    """Those of `framewise` or `soundstream` that decode speech. Where there are specialists the control stands for the
+    general one, as it has had as many updates; what was trained again is compared by its loss alone."""
+    alone = all(decoder.role == "general" for decoder in planned)
+    return [decoder for decoder in planned if not decoder.repeat and (alone or decoder.role != "general")]
+
+
+def _sized(kind, sizes, Cs, repeats):
     planned = []
     for size in sizes:
-        planned += [kind(size), kind(size, "control")] if Cs else [kind(size)]
-        planned += [kind(size, "group", C, group) for C in Cs for group in range(C)]
+        continued = [kind(size, "control")] if Cs else []
+        continued += [kind(size, "group", C, group) for C in Cs for group in range(C)]
+        again = [decoder._replace(repeat=repeat) for repeat in range(1, repeats + 1) for decoder in continued]
+        planned += [kind(size), *continued, *again]
     return planned
 
 
@@ -152,6 +165,8 @@ def check(values: dict, where: str) -> None:
     for content in values["anonymizer"]:
         if content not in CONTENTS:
             raise PcodecError(f"{where}: anonymizer must list some of {', '.join(CONTENTS)}, got {content!r}")
+    if values["repeats"] < 0:
+        raise PcodecError(f"{where}: repeats must be 0 or more, got {values['repeats']}")
     sizes = values["units"] + values["capacity"]
     if values["study"] and values["study"] not in sizes:
         raise PcodecError(f"{where}: study must be 0 or one of {sizes}, got {values['study']}")

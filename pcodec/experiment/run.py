@@ -96,13 +96,14 @@ class Run:
 
 
 def settings(word: str, preset: str, corpus_: str, values: dict | None = None) -> dict:
-    """All parameters of one notebook run: the preset's, the preset's seed and grid where it has them, and `values`."""
+    """All parameters of one notebook run: the preset's seed, its grid, its values for this notebook, and `values`; the
+    later go before the earlier."""
     loaded = presets.load(preset)
     known = presets.parameters(paths.notebook(word))
     own = {"preset": preset, "corpus": corpus_, "seed": loaded["grid"]["seed"]} | loaded.get(word, {})
     for name, value in loaded["grid"].items():
         if isinstance(known.get(name), type(value)):  # a notebook over the whole grid, not over one point of it
-            own[name] = value
+            own.setdefault(name, value)
     return own | (values or {})
 
 

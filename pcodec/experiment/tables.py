@@ -151,6 +151,31 @@ def losses() -> str:
     return lines(["difference", "units", "C", "validation speakers", "test-other", "all"], rows)
 
 
+def spectral_losses(name: str) -> str:
+    """Differences of the distance of spectra on unseen speakers: the mean of all trainings, and each training."""
+    table = read(name).query("split == 'validation and test'")
+    of = ["size", "stages"] if "stages" in table else ["size"]
+    trainings = [training for training in dict.fromkeys(table.training) if training != "all"]
+    rows = []
+    for (size, *stages, C), part in table.groupby([*of, "C"], sort=False):
+        part = part.set_index(["comparison", "training"])
+        each = [f"{part.difference['estimated - control', training]:+.4f}" for training in trainings]
+        shown = ("estimated - control", "wrong - control", "interaction")
+        means = [between(part.loc[comparison, "all"]) for comparison in shown]
+        rows.append((size, *(f"{0.4 * number:.1f}" for number in stages), C, means[0], *each, *means[1:]))
+    header = ["size", "kb/s", "C"] if "stages" in table else ["size", "C"]
+    return lines([*header, "personalized - control", *(f"training {training}" for training in trainings),
+                  "other groups' - control", "interaction"], rows)  # fmt: skip
+
+
+def framewise_losses() -> str:
+    return spectral_losses("framewise_loss")
+
+
+def soundstream_losses() -> str:
+    return spectral_losses("soundstream_loss")
+
+
 def objective(split: str = "test") -> str:
     """Means of the decoded speech by system."""
     table = read("objective_summary").query("split == @split")
@@ -307,6 +332,8 @@ TABLES = {
     "groups": groups,
     "curves": curves,
     "losses": losses,
+    "framewise-losses": framewise_losses,
+    "soundstream-losses": soundstream_losses,
     "mismatch": mismatch,
     "objective": objective,
     "objective-validation": objective_validation,

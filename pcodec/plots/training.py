@@ -78,7 +78,8 @@ def _curve_marks(system):
 def gains(table: pd.DataFrame, unit: str = "nats per sample"):
     """Every comparison with its interval, a panel per size. Table: units, C, comparison, difference, low, high.
 
-    Numbers of groups are colours; what does not depend on them is drawn once.
+    Numbers of groups are colours; what does not depend on them is drawn once. Where a column `training` tells several
+    trainings apart, that of "all" has the interval, and each of the others is a small ring.
     """
     sizes = sorted(table.units.unique(), reverse=True)
     names, numbers = list(dict.fromkeys(table.comparison)), sorted(table.C.unique())
@@ -92,7 +93,11 @@ def gains(table: pd.DataFrame, unit: str = "nats per sample"):
                     continue
             else:
                 place += 0.3 * (numbers.index(row.C) - (len(numbers) - 1) / 2)
-            style.interval(ax, place, row.difference, row, horizontal=True, color=style.system_colour(system))
+            colour = style.system_colour(system)
+            if getattr(row, "training", "all") == "all":
+                style.interval(ax, place, row.difference, row, horizontal=True, color=colour)
+            else:
+                ax.plot(row.difference, place + 0.13, marker="o", markersize=3, markerfacecolor="none", color=colour)
         ax.axvline(0, color=style.GREY, linestyle=":")
         ax.set_title(units if isinstance(units, str) else f"{units} units")
     axes[0].set(yticks=range(len(names)), yticklabels=names)

@@ -76,6 +76,34 @@ def test_the_oracle_is_the_speaker_s_majority():
     assert paired.oracle["0-1"] == own["0-1", 0]
 
 
+def test_trainings_are_compared_one_by_one_and_together():
+    """The second training of a specialist is better by 0.02; rates and splits are kept apart."""
+    rows = []
+    for repeat, stages in ((0, 2), (0, 4), (1, 2), (1, 4)):
+        specialists, control, groups = planted()
+        tables = [
+            control.assign(role="control", group=0),
+            specialists.assign(role="group", nats=specialists.nats - 0.02 * repeat),
+        ]
+        if not repeat:
+            tables.append(control.assign(role="general", group=0, nats=control.nats + 1))
+        rows.append(pd.concat(tables).assign(repeat=repeat, stages=stages, size="small"))
+    losses = pd.concat(rows, ignore_index=True).rename(columns={"nats": "loss"})
+    losses["C"] = 1 + (losses.role == "group")
+    losses["split"] = np.where(losses.speaker < "s2", "validation", "test")
+    sides = {"test": ["test"], "both": ["validation", "test"]}
+    table = comparison.compare_trainings(losses, {2: groups}, sides)
+    assert len(table) == 3 * 2 * 2 * 6 and set(table.stages) == {2, 4} and set(table["size"]) == {"small"}
+    found = table.query("stages == 4 and split == 'both' and comparison == 'estimated - control'")
+    found = found.set_index("training").difference
+    assert found["1"] - found["2"] == pytest.approx(0.02) and found["all"] == pytest.approx(
+        (found["1"] + found["2"]) / 2
+    )
+    assert table.query("split == 'test'").speakers.max() < table.query("split == 'both'").speakers.min() == 20
+    alone = comparison.compare_trainings(losses[losses.repeat == 0], {2: groups}, sides)
+    assert set(alone.training) == {"all"}
+
+
 def test_golden():
     specialists, control, groups = planted()
     paired = comparison.pair(specialists, control, control, groups)

@@ -22,12 +22,19 @@ def test_plan_lists_every_decoder_once():
 @pytest.mark.parametrize(("listed", "family"), [("framewise", "fargan"), ("soundstream", "soundstream")])
 def test_sized_decoders_of_a_grid(listed, family):
     plan = getattr(grid, listed)
-    names = [decoder.name for decoder in plan({listed: ["large", "tiny"], f"{listed}_C": [2]})]
-    assert names == [f"{family}-{size}-{whose}" for size in ("large", "tiny")
-                     for whose in ("general", "control", "C2-g0", "C2-g1")]  # fmt: skip
-    (alone,) = plan({listed: ["large"], f"{listed}_C": []})
-    assert alone == ("large", "general", 1, 0)
-    for wrong in ({"size": "huge"}, {"role": "group"}, {"role": "control", "C": 2}):
+    continued = ("control", "C2-g0", "C2-g1")
+    planned = plan({listed: ["large", "tiny"], f"{listed}_C": [2], "repeats": 1})
+    whose = ["general", *continued, *(f"{each}-repeat1" for each in continued)]
+    assert [decoder.name for decoder in planned] == [
+        f"{family}-{size}-{each}" for size in ("large", "tiny") for each in whose
+    ]
+    assert [decoder.name for decoder in grid.spoken(planned)] == [
+        f"{family}-{size}-{each}" for size in ("large", "tiny") for each in continued
+    ]
+    alone = plan({listed: ["large"], f"{listed}_C": [], "repeats": 1})
+    assert alone == [("large", "general", 1, 0, 0)] and grid.spoken(alone) == alone
+    (alone,) = alone
+    for wrong in ({"size": "huge"}, {"role": "group"}, {"role": "control", "C": 2}, {"repeat": 1}, {"repeat": -1}):
         with pytest.raises(PcodecError, match="no such decoder: size = "):
             alone._replace(**wrong).check()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pcodec import PcodecError, paths
-from pcodec.experiment import presets
+from pcodec.experiment import presets, run
 from pcodec.experiment.grid import OPTIONAL
 
 GRID = "grid: {seed: 3, units: [16], C: [2]}"
@@ -52,6 +52,16 @@ def test_values_of_the_right_type_pass(home):
     assert presets.load("mine") == {"grid": grid, "01_x": {"rate": 2, "sizes": [1]}}
 
 
+def test_a_notebook_s_own_value_goes_before_the_grid_s(home):
+    write(home, "grid: {seed: 3, units: [16], C: [2, 4], repeats: 1}")
+    known = home / "notebooks" / "01_x.ipynb"
+    known.write_text(known.read_text().replace("sizes = []", "C = [2]"))
+    assert run.settings("01_x", "mine", "demo") == {"preset": "mine", "corpus": "demo", "seed": 3, "C": [2, 4]}
+    write(home, "grid: {seed: 3, units: [16], C: [2, 4]}\n01_x: {C: [2]}")
+    assert run.settings("01_x", "mine", "demo")["C"] == [2]
+    assert run.settings("01_x", "mine", "demo", {"C": [4]})["C"] == [4]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -68,6 +78,7 @@ def test_values_of_the_right_type_pass(home):
         ("grid: {seed: 1, units: [16], C: [2], framewise_C: [4]}", r"framewise_C must be among C, got \[4\]"),
         ("grid: {seed: 1, units: [16], C: [2], soundstream: [huge]}", r"sizes of large, small, tiny, got 'huge'"),
         ("grid: {seed: 1, units: [16], C: [2], capacity: [16]}", r"capacity lists a value twice: \[16, 16\]"),
+        ("grid: {seed: 1, units: [16], C: [2], repeats: -1}", r"repeats must be 0 or more, got -1"),
         ("grid: {unit: [1]}", r"mine\.yaml: grid: no parameter 'unit'"),
         (GRID + "\n01_x: 7", r"mine\.yaml: 01_x: expected names and values, found 7"),
         ("01_x: {rate: 1.0}", r"mine\.yaml: no section 'grid'"),

@@ -88,6 +88,15 @@ def test_gains_has_a_panel_a_size_and_a_row_a_comparison(differences):
         assert found == expected | {("control - general", style.system_colour("control"), -0.005)}
 
 
+def test_gains_has_a_ring_for_each_training(differences):
+    """The interval is that of all trainings; one alone has none."""
+    again = pd.concat([differences.assign(training=name) for name in ("all", "1", "2")])
+    axes, once = plots.gains(again), plots.gains(differences)
+    for ax, before in zip(axes, once, strict=True):
+        rings = [line for line in ax.lines if line.get_markerfacecolor() == "none"]
+        assert len(ax.containers) == len(before.containers) and len(rings) == 2 * len(before.containers)
+
+
 def test_capacity_says_that_it_counts_weights(differences, box):
     table = differences[(differences.C == 2) & differences.comparison.isin(COMPARISONS)]
     level, gain = plots.capacity(table)
