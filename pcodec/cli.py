@@ -140,7 +140,10 @@ def _parser() -> argparse.ArgumentParser:
     reproduce = commands.add_parser("reproduce", help="every notebook of the paper's chain, in order")
     reproduce.add_argument("--preset", default="smoke", help="smoke, desktop or paper")
     reproduce.add_argument("--corpus", default="demo", help="demo, or a folder (relative to the project)")
-    reproduce.add_argument("--cores", default="all")
+    reproduce.add_argument("--cores", default="all", help="of this machine")
+    reproduce.add_argument(
+        "--profile", default="workflow/profiles/local", help="a folder with Snakemake's options, for clusters"
+    )
     reproduce.add_argument("--again", action="store_true", help="also what is up to date; published weights are kept")
     reproduce.set_defaults(command=_reproduce)
 
@@ -336,7 +339,7 @@ def _share(text: str) -> float:
 def _reproduce(options) -> int:
     from pcodec.experiment import reproduce
 
-    for line in reproduce.reproduce(options.preset, options.corpus, options.cores, options.again):
+    for line in reproduce.reproduce(options.preset, options.corpus, options.cores, options.again, options.profile):
         print(line)
     return 0
 

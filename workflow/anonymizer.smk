@@ -14,6 +14,7 @@ if not PUBLISHED:
             notebook=f"{R}/18_anonymizer_training-{{content}}.ipynb",
         wildcard_constraints: content="own|recognized"
         params: values=values("18_anonymizer_training")
+        resources: **needs("18_anonymizer_training")
         log: f"{LOGS}/18_anonymizer_training-{{content}}.log"
         shell: run("18_anonymizer_training", options="-p content {wildcards.content}")
 
@@ -28,8 +29,9 @@ if ANONYMIZERS:
             table("privacy", "privacy_distinctiveness", "anonymity"), figure("privacy", "anonymity"),
             notebook=f"{R}/19_anonymization.ipynb",
         params: values=values("19_anonymization")
+        resources: **needs("19_anonymization")
         log: f"{LOGS}/19_anonymization.log"
-        threads: workflow.cores
+        threads: MANY
         shell: run("19_anonymization")
 
 

@@ -30,6 +30,7 @@ if not PUBLISHED:
             options=lambda wildcards: " ".join(
                 f"-p {name} {value}" for name, value in FRAMEWISE[wildcards.decoder]._asdict().items()
             ),
+        resources: **needs("13_framewise_training")
         log: f"{LOGS}/13_framewise_training-{{decoder}}.log"
         shell: run("13_framewise_training", options="{params.options}")
 
@@ -45,8 +46,9 @@ if FRAMEWISE:
             table("decoded-framewise", "framewise_packet_loss"), figure("framewise_parts", "framewise_spectrograms"),
             f"{F}/framewise_listen.html", notebook=f"{R}/14_framewise_synthesis.ipynb",
         params: values=values("14_framewise_synthesis")
+        resources: **needs("14_framewise_synthesis")
         log: f"{LOGS}/14_framewise_synthesis.log"
-        threads: workflow.cores
+        threads: MANY
         shell: run("14_framewise_synthesis")
 
 

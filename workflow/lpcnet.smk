@@ -28,8 +28,8 @@ if not PUBLISHED:
             options=lambda wildcards: " ".join(
                 f"-p {name} {str(value).lower()}" for name, value in LPCNET[wildcards.decoder]._asdict().items()
             ),
+        resources: **needs("06_training")
         log: f"{LOGS}/06_training-{{decoder}}.log"
-        resources: gpu=1
         shell: run("06_training", options="{params.options}")
 
 
@@ -50,6 +50,7 @@ if not PUBLISHED:
             table("personalization", "personalization_losses"), figure("personalization"),
             notebook=f"{R}/12_personalization.ipynb",
         params: values=values("12_personalization")
+        resources: **needs("12_personalization")
         log: f"{LOGS}/12_personalization.log"
         shell: run("12_personalization")
 
@@ -65,8 +66,9 @@ rule synthesis:
         table("decoded", "packet_loss"), figure("excitation", "spectrograms", "waveforms", "lost_packets"),
         f"{F}/listen.html", notebook=f"{R}/08_synthesis.ipynb",
     params: values=values("08_synthesis")
+    resources: **needs("08_synthesis")
     log: f"{LOGS}/08_synthesis.log"
-    threads: workflow.cores
+    threads: MANY
     shell: run("08_synthesis")
 
 

@@ -18,6 +18,7 @@ if SEMANTIC and not PUBLISHED:
             [] if values("20_semantic_training").get("first") else model(f"semantic-{SEMANTIC[0]}-general"),
             notebook=f"{R}/20_semantic_training-{SEMANTIC[0]}.ipynb",
         params: values=values("20_semantic_training")
+        resources: **needs("20_semantic_training")
         log: f"{LOGS}/20_semantic_training.log"
         shell: run("20_semantic_training", options=f"-p size {SEMANTIC[0]}")
 
@@ -29,6 +30,7 @@ if SEMANTIC:
             source("21_semantic_tokens"), table("corpus"), f"{M}/codebooks.npz", semantic_model("21_semantic_tokens"),
         output: table("semantic_probes"), figure("semantic_probes"), notebook=f"{R}/21_semantic_tokens.ipynb"
         params: values=values("21_semantic_tokens")
+        resources: **needs("21_semantic_tokens")
         log: f"{LOGS}/21_semantic_tokens.log"
         shell: run("21_semantic_tokens", options=f"-p size {SEMANTIC[0]}")
 
@@ -42,8 +44,9 @@ if SEMANTIC:
             figure("semantic_quality", "semantic_sampling", "semantic_spectrograms"), f"{F}/semantic_listen.html",
             notebook=f"{R}/22_semantic.ipynb",
         params: values=values("22_semantic")
+        resources: **needs("22_semantic")
         log: f"{LOGS}/22_semantic.log"
-        threads: workflow.cores
+        threads: MANY
         shell: run("22_semantic", options=f"-p size {SEMANTIC[0]}")
 
 

@@ -31,6 +31,7 @@ if not PUBLISHED:
             options=lambda wildcards: " ".join(
                 f"-p {name} {value}" for name, value in SOUNDSTREAM[wildcards.codec]._asdict().items()
             ),
+        resources: **needs("15_soundstream_training")
         log: f"{LOGS}/15_soundstream_training-{{codec}}.log"
         shell: run("15_soundstream_training", options="{params.options}")
 
@@ -47,6 +48,7 @@ if SOUNDSTREAM:
             figure("soundstream_stages", "soundstream_codes", "soundstream_spectrograms"),
             f"{F}/soundstream_listen.html", notebook=f"{R}/16_soundstream.ipynb",
         params: values=values("16_soundstream")
+        resources: **needs("16_soundstream")
         log: f"{LOGS}/16_soundstream.log"
         shell: run("16_soundstream")
 
@@ -62,8 +64,9 @@ if SOUNDSTREAM:
                 table("denoising", "denoising_paired"), figure("denoising", "denoising_spectrograms"),
                 notebook=f"{R}/17_denoising.ipynb",
             params: values=values("17_denoising")
+            resources: **needs("17_denoising")
             log: f"{LOGS}/17_denoising.log"
-            threads: workflow.cores
+            threads: MANY
             shell: run("17_denoising")
 
 

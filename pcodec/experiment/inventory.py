@@ -20,8 +20,7 @@ ROOMS = (
     "compute", "speech", "features", "bitstream", "speakers", "learning", "lpcnet", "fargan", "soundstream", "semantic",
     "anonymizer", "codecs", "evaluation", "plots", "experiment",
 )  # from the ground up; others follow  # fmt: skip
-ON_THE_SITE = ("general", "control", "C2-g0")  # of the decoders of the largest size, in notebook 06
-TRAINING = "06_training"
+ON_THE_SITE = ("general", "control", "C2-g0")  # of the decoders of the largest size, where there are many
 
 
 def lines(header: list[str], rows: list) -> str:
@@ -68,17 +67,23 @@ def contents() -> str:
 
 
 def shown() -> list[tuple[Path, str]]:
-    """The notebooks of the site in order, each with its title. Of notebook 06 three of the executed copies."""
+    """The notebooks of the site in order, each with its title. Of the trainings of a family three executed copies."""
     found = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text())["cells"]
         title = "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
         copies = sorted((ROOT / "results" / RUN).glob(f"{path.stem}*.ipynb"))
-        if path.stem == TRAINING and copies:
-            largest = max(int(copy.stem.split("-")[2]) for copy in copies)
+        trained = [copy for copy in copies if copy.stem.endswith(f"-{ON_THE_SITE[-1]}")]
+        if trained:
+            largest = max((copy.stem.split("-")[2] for copy in trained), key=_size)
             copies = [path for whose in ON_THE_SITE for path in copies if path.stem.endswith(f"-{largest}-{whose}")]
         for copy in copies or [path]:
             which = copy.stem.removeprefix(path.stem).removeprefix("-")
             which = re.sub(r"^C(\d+)$", r"C = \1", which)
             found.append((copy, f"{title}: {which}" if which else title))
     return found
+
+
+def _size(name):
+    """Of a decoder, so that larger ones come later."""
+    return int(name) if name.isdecimal() else ("tiny", "small", "large").index(name)

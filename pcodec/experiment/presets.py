@@ -2,11 +2,12 @@
 
 Task: a preset (workflow/presets/<name>.yaml) has a section for each notebook that it changes; a section gives values
 for names of that notebook's parameters cell. The section "grid" says what the workflow runs notebooks over: the seed
-and the decoders of `pcodec.experiment.grid`. A misspelled notebook, name or type is an error, never a warning.
+and the decoders of `pcodec.experiment.grid`; the section "resources" what a notebook needs of a machine, for clusters.
+A misspelled notebook, name or type is an error, never a warning.
 
 Conventions: the parameters cell is the one tagged "parameters"; its assignments are the only list of what exists.
 
-Contents: `load`, `names`, `parameters`, `check`, `read`, `word`.
+Contents: `load`, `names`, `resources`, `parameters`, `check`, `read`, `word`, `RESOURCES`.
 """
 
 import ast
@@ -16,6 +17,9 @@ from pathlib import Path
 
 from pcodec import PcodecError, paths
 from pcodec.experiment import grid
+
+# What a notebook needs: MB of memory, minutes, GPUs. A preset says so for each, or for all others under "default".
+RESOURCES = {"mem_mb": 4000, "runtime": 60, "gpu": 0}
 
 
 def names() -> list[str]:
@@ -44,10 +48,20 @@ def load(name: str) -> dict[str, dict]:
             preset[notebook] = grid.OPTIONAL | values
             grid.check(preset[notebook], f"{path}: grid")
             continue
+        if notebook == "resources":
+            _check_resources(values, f"{path}: resources")
+            continue
         if not isinstance(notebook, str) or not paths.notebook(notebook).exists():
             raise PcodecError(f"{path}: no notebook {notebook!r}")
         _check(values, parameters(paths.notebook(notebook)), f"{path}: {notebook}")
     return preset
+
+
+def resources(preset: dict, word: str) -> dict[str, int]:
+    """What the notebook `word` needs in a loaded preset: `RESOURCES` by name, those that are zero left out."""
+    of = preset.get("resources", {})
+    wanted = RESOURCES | of.get("default", {}) | of.get(word, {})
+    return {name: value for name, value in wanted.items() if value}
 
 
 def parameters(notebook: Path) -> dict:
@@ -104,6 +118,18 @@ def _check(values, known: dict, where: str) -> None:
         number_for_float = isinstance(default, float) and type(value) is int
         if type(value) is not type(default) and not number_for_float:
             raise PcodecError(f"{where}: {name} must be {type(default).__name__}, got {value!r}")
+
+
+def _check_resources(values, where):
+    if not isinstance(values, dict):
+        raise PcodecError(f"{where}: expected notebooks and what they need, found {values!r}")
+    for notebook, of in values.items():
+        if notebook != "default" and not paths.notebook(str(notebook)).exists():
+            raise PcodecError(f"{where}: no notebook {notebook!r}")
+        _check(of, RESOURCES, f"{where}: {notebook}")
+        for name, value in of.items():
+            if value < (name != "gpu"):
+                raise PcodecError(f"{where}: {notebook}: {name} must be positive, got {value}")
 
 
 def _folder() -> Path:

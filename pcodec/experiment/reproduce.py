@@ -29,28 +29,34 @@ PREFIX = "pcodec: error: "  # of the lines that say what went wrong, told again 
 MARK = "PCODEC_REPRODUCE"
 GRACE = 3.0  # s in which processes that are to end may tidy up
 ENDING = 15.0  # s in which the guard of a killed run is done
+LOCAL = "workflow/profiles/local"  # options of Snakemake for this machine
 BETWEEN = 9.5  # s without a line from any notebook: none runs
 LONGEST = 100  # bytes of a socket's path
 
 
-def reproduce(preset: str, corpus: str, cores: str = "all", again: bool = False) -> list[str]:
+def reproduce(preset: str, corpus: str, cores: str = "all", again: bool = False, profile: str = LOCAL) -> list[str]:
     """Bring a run up to date; `again` makes everything anew but published weights. Returns what to tell the user.
 
-    Raises `PcodecError` with what went wrong, or if somebody else is making the run.
+    `profile` is a folder with Snakemake's options; of any but `LOCAL` it also says where notebooks run, and `cores` has
+    no part in that. Raises `PcodecError` with what went wrong, or if somebody else is making the run.
     """
     presets.load(preset)
+    if not (paths.root() / profile / "config.yaml").is_file():
+        raise PcodecError(f"profile {profile}: no file config.yaml")
     run = runs.run_name(preset, corpus)
     command = [
-        sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", cores, "--nolock",
-        "--rerun-incomplete", "--quiet", "all", "--config", f"preset={preset}", f"corpus={corpus}",
+        sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile,
+        *(["--cores", cores] if profile == LOCAL else []), "--config", f"preset={preset}", f"corpus={corpus}",
         *(["--forceall"] if again else []),
     ]  # fmt: skip
     errors = []
     between = Heartbeat(run, lambda: f"{between.seconds:.0f} s since the start", BETWEEN)
     with _alone(run) as lock, _guarded(run, lock) as environment, between:
-        _compile_ahead(environment)
+        if profile == LOCAL:
+            _compile_ahead(environment)
+            environment = _with_warm_kernels(run, environment)
         process = subprocess.Popen(
-            command, cwd=paths.root(), env=_with_warm_kernels(run, environment), stdin=subprocess.DEVNULL,
+            command, cwd=paths.root(), env=environment, stdin=subprocess.DEVNULL,
             stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
         for line in process.stderr:

@@ -90,6 +90,18 @@ class Run:
                     if suffix == ".png":
                         temporary.write_bytes(_compact(temporary.read_bytes()))
 
+    def trained_again(self, number: int) -> Path:
+        """A folder of the weights that were trained again for the `number`th time, under the names of the first; with
+        the run's codebooks and groups."""
+        folder = paths.cache(f"again/{self.name}-{number}")
+        for path in folder.glob("*"):
+            path.unlink()
+        for path in paths.models(self.name).glob("*"):
+            name = path.name.replace(f"-repeat{number}.", ".")
+            if name != path.name or path.name.startswith(("codebooks.", "groups-")):
+                (folder / name).symlink_to(path)
+        return folder
+
     def model(self, name: str) -> Path:
         """Path of trained weights, models/<run>/<name>."""
         return paths.models(self.name) / name

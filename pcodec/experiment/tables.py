@@ -325,9 +325,50 @@ def semantic_probes() -> str:
     return lines(["codes", *asked], rows)
 
 
+def comparison() -> str:
+    """Every system of the run on the same utterances of test speakers."""
+    table = read("comparison")
+    means, about = table.pivot(index="system", columns="measure", values="mean"), table.groupby("system").first()
+    rows = []
+    for system in dict.fromkeys(table.system):
+        if "training" in system:
+            continue
+        of = means.loc[system]
+        places = {"STOI": 3, "ESTOI": 3, "DNSMOS P.808": 2, "ViSQOL": 2}
+        rows.append((
+            f"LPCNet, {system}" if system.split()[0] in ("general", "personalized") else system,
+            *("" if pd.isna(value) else f"{value:.2f}" for value in about.loc[system, ["kbps", "gflops"]]),
+            *("" if pd.isna(of[name]) else f"{of[name]:.{decimals}f}" for name, decimals in places.items()),
+            percent(of["word errors"]),
+        ))  # fmt: skip
+    return lines(["codec", "kb/s", "10⁹ op/s", "STOI", "ESTOI", "DNSMOS", "ViSQOL", "misheard"], rows)
+
+
+def family_claims() -> str:
+    """The claims in every family: paired differences, of both trainings where there are two."""
+    table = read("claims")
+    shown = {"ESTOI": 3, "DNSMOS P.808": 2, "ViSQOL": 2, "word errors": 2}
+    first = table["first"].str.replace(r", (training \d+|all trainings)$", "", regex=True)
+    rows = []
+    for (claim, name), part in table.assign(name=first).groupby(["claim", "name"], sort=False):
+        part = part.set_index(["trainings", "measure"])
+        trainings = sorted(set(part.index.get_level_values(0)) - {"all trainings"})
+        whole = "all trainings" if len(trainings) > 1 else trainings[0]
+        cells = []
+        for measure, decimals in shown.items():
+            each = [f"{part.difference[training, measure]:+.{decimals}f}" for training in trainings]
+            mean = between(part.loc[whole, measure], decimals)
+            cells.append(mean + (f" ({', '.join(each)})" if len(trainings) > 1 else ""))
+        second = re.sub(", all trainings", "", part.second.iloc[0])
+        rows.append((claim, f"{name} - {second}", *cells))
+    return lines(["claim", "difference", "ESTOI", "DNSMOS", "ViSQOL", "misheard"], rows)
+
+
 TABLES = {
     "claims": claims,
     "results": results,
+    "comparison": comparison,
+    "family-claims": family_claims,
     "speech": speech,
     "groups": groups,
     "curves": curves,

@@ -14,6 +14,7 @@ from pcodec.plots.coding import bit_allocation, bit_sensitivity, codes, decoded_
 from pcodec.plots.quality import (
     complexity,
     denoising,
+    kinds,
     mushra,
     objective,
     objective_paired,
@@ -53,6 +54,7 @@ __all__ = [
     "groups_running",
     "groups_seconds",
     "heard_by",
+    "kinds",
     "lpc_envelopes",
     "mismatch",
     "mushra",

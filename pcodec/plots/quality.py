@@ -3,9 +3,10 @@
 Task: draw means with their intervals for each system, alone, in pairs, against the rate and against operations.
 
 Conventions: a system's colour is its role, its marker says which system of that role it is; intervals are of 95 %.
-Notebooks 09_objective, 10_mushra, 11_complexity and 17_denoising.
+Notebooks 09_objective, 10_mushra, 11_complexity, 17_denoising and 23_comparison.
 
-Contents: `objective`, `objective_paired`, `rate_quality`, `denoising`, `mushra`, `complexity`, `quality_complexity`.
+Contents: `objective`, `objective_paired`, `rate_quality`, `kinds`, `denoising`, `mushra`, `complexity`,
+`quality_complexity`.
 """
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,7 @@ from matplotlib.patches import Patch
 from pcodec.plots import style
 
 COLUMNS = 4  # panels in a row
+TICKS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.6, 3.2, 6.4, 16)  # of logarithmic axes
 FAR = 10  # times, from which on an axis is logarithmic
 
 
@@ -97,6 +99,40 @@ def _against(table, column, label, entry):
         for system, mark in marks.items()
     ]
     axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(marks) // 3), fontsize="small")
+    return axes
+
+
+def kinds(table: pd.DataFrame, column: str):
+    """A measure against "kbps" or "gflops", a panel per measure. The marker says which kind, the colour which role.
+
+    Table: measure, better, system, kind, own (of this project), mean, low, high, and the column. A line joins the rates
+    of a kind's general codecs.
+    """
+    measures, marks = list(table.measure.unique()), {}
+    for number, name in enumerate(dict.fromkeys(table.kind)):
+        colour = style.SYSTEM_COLOURS["control" if table.own[table.kind == name].all() else "other"]
+        face = colour if number < len(style.MARKERS) else "white"
+        marks[name] = {"marker": style.MARKERS[number % len(style.MARKERS)], "color": colour, "markerfacecolor": face}
+    personalized = [f"personalized, C = {C}" for C in sorted(set(table.system.str.extract(r"C = (\d+)")[0].dropna()))]
+    axes = style.panels(len(measures), COLUMNS, 3.4, 3.2)
+    ticks = [tick for tick in TICKS if table[column].min() / 1.5 <= tick <= table[column].max() * 1.5]
+    for ax, measure in zip(axes, measures, strict=True):
+        for name, rows in table[table.measure == measure].groupby("kind", sort=False):
+            general = rows[~rows.system.str.contains("C = ")].sort_values(column)
+            ax.plot(general[column], general["mean"], color=marks[name]["color"], linewidth=0.8)
+            for row in rows.sort_values("system", ascending=False).itertuples():
+                own = next((style.system_colour(each) for each in personalized if each[-5:] in row.system), None)
+                mark = marks[name] | ({"color": own, "markerfacecolor": "white"} if own else {})
+                style.interval(ax, getattr(row, column), row.mean, row, capsize=1, elinewidth=0.5, markersize=5, **mark)
+        better = table[table.measure == measure].better.iloc[0]
+        ax.set(xscale="log", ylabel=f"{measure} ({better} is better)")
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
+    axes[0].figure.supxlabel({"kbps": "rate (kb/s)", "gflops": style.EVERY_OPERATION}[column])
+    handles = [Line2D([], [], linestyle="", label=name, **mark) for name, mark in marks.items()]
+    handles += [Line2D([], [], linestyle="", marker="o", markerfacecolor="white", label=name,
+                       color=style.system_colour(name)) for name in personalized]  # fmt: skip
+    axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=6, fontsize="small")
     return axes
 
 

@@ -37,7 +37,7 @@ def test_every_shipped_preset_is_valid():
 def test_notebooks_open_in_the_smoke_size():
     """Whoever runs a notebook by hand gets what the smoke preset would give."""
     for word, values in presets.load("smoke").items():
-        if word != "grid":
+        if word not in ("grid", "resources"):
             known = presets.parameters(paths.notebook(word))
             assert values == {name: known[name] for name in values}, word
 
@@ -50,6 +50,15 @@ def test_values_of_the_right_type_pass(home):
     write(home, f"{GRID}\n01_x: {{rate: 2, sizes: [1]}}")
     grid = {"seed": 3, "units": [16], "C": [2], **OPTIONAL}
     assert presets.load("mine") == {"grid": grid, "01_x": {"rate": 2, "sizes": [1]}}
+
+
+def test_a_notebook_needs_what_its_preset_says(home):
+    write(home, f"{GRID}\nresources: {{default: {{mem_mb: 500}}, 01_x: {{runtime: 7, gpu: 1}}}}")
+    preset = presets.load("mine")
+    assert presets.resources(preset, "01_x") == {"mem_mb": 500, "runtime": 7, "gpu": 1}
+    assert presets.resources(preset, "02_y") == {"mem_mb": 500, "runtime": presets.RESOURCES["runtime"]}, "no gpu=0"
+    write(home, GRID)
+    assert presets.resources(presets.load("mine"), "01_x") == {"mem_mb": 4000, "runtime": 60}
 
 
 def test_a_notebook_s_own_value_goes_before_the_grid_s(home):
@@ -79,6 +88,12 @@ def test_a_notebook_s_own_value_goes_before_the_grid_s(home):
         ("grid: {seed: 1, units: [16], C: [2], soundstream: [huge]}", r"sizes of large, small, tiny, got 'huge'"),
         ("grid: {seed: 1, units: [16], C: [2], capacity: [16]}", r"capacity lists a value twice: \[16, 16\]"),
         ("grid: {seed: 1, units: [16], C: [2], repeats: -1}", r"repeats must be 0 or more, got -1"),
+        (
+            GRID + "\nresources: {default: {mem_gb: 4}}",
+            r"mine\.yaml: resources: default: no parameter 'mem_gb'; there are",
+        ),
+        (GRID + "\nresources: {02_y: {gpu: 1}}", r"mine\.yaml: resources: no notebook '02_y'"),
+        (GRID + "\nresources: {01_x: {runtime: 0}}", r"resources: 01_x: runtime must be positive, got 0"),
         ("grid: {unit: [1]}", r"mine\.yaml: grid: no parameter 'unit'"),
         (GRID + "\n01_x: 7", r"mine\.yaml: 01_x: expected names and values, found 7"),
         ("01_x: {rate: 1.0}", r"mine\.yaml: no section 'grid'"),

@@ -161,6 +161,19 @@ def wait(seconds, condition):
         time.sleep(0.1)
 
 
+def test_weights_trained_again_stand_where_a_codec_looks_for_them(home):
+    for name in ("a-control", "a-control-repeat1", "a-control-repeat10", "codebooks", "groups-C2"):
+        (paths.models("smoke-demo") / f"{name}.npz").write_text(name)
+    here = run.Run("01_x", {"preset": "smoke", "corpus": "demo", "seed": 1, "fail": ""})
+    for _ in range(2):
+        found = {path.name: path.read_text() for path in here.trained_again(1).glob("*")}
+        assert found == {
+            "a-control.npz": "a-control-repeat1",
+            "codebooks.npz": "codebooks",
+            "groups-C2.npz": "groups-C2",
+        }
+
+
 def test_unknown_parameters_are_refused(home):
     with pytest.raises(PcodecError, match=r"01_x\.ipynb: no parameter 'sed'; there are preset, corpus, seed, fail"):
         run.run(paths.notebook("01_x"), home / "out.ipynb", {"sed": 1})
@@ -188,6 +201,7 @@ def test_command_line_errors_are_one_line(capsys):
         (["run", "01_corpus", "--preset", "huge"], "no preset 'huge'"),
         (["reproduce", "--corpus", "no/such/folder"], "no corpus folder no/such/folder"),
         (["reproduce", "--preset", "huge"], "no preset 'huge'"),
+        (["reproduce", "--profile", "no/such"], "profile no/such: no file config.yaml"),
     ]:
         assert cli.main(arguments) == 1
         lines = capsys.readouterr().err.splitlines()

@@ -53,6 +53,29 @@ def test_every_system_can_be_told_and_found_in_the_legend(summary):
     assert texts[0] == "control 384: 1.63 kb/s" and [text.split(": ")[0] for text in texts] == SYSTEMS
 
 
+def test_kinds_are_markers_rates_are_joined_and_personalized_ones_are_not():
+    rows = [
+        ("soundstream small general, 0.8 kb/s", "soundstream small", True, 0.8, 2.9),
+        ("soundstream small general, 1.6 kb/s", "soundstream small", True, 1.6, 3.1),
+        ("soundstream small personalized, C = 2, 1.6 kb/s", "soundstream small", True, 1.6, 3.2),
+        ("Codec 2 3200", "Codec 2", False, 3.2, 2.9), ("Codec 2 1600", "Codec 2", False, 1.6, 2.8),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["system", "kind", "own", "kbps", "mean"])
+    table = table.assign(measure="DNSMOS", better="higher", low=table["mean"] - 0.1, high=table["mean"] + 0.1)
+    (ax,) = plots.kinds(table, "kbps")
+    joined = [tuple(map(tuple, line.get_xydata())) for line in ax.lines if len(line.get_xydata()) == 2]
+    assert ((0.8, 2.9), (1.6, 3.1)) in joined and ((1.6, 2.8), (3.2, 2.9)) in joined
+    looks = {}
+    for bars in ax.containers:
+        (x, y), line = bars.lines[0].get_xydata()[0], bars.lines[0]
+        looks[round(x, 3), round(y, 3)] = line.get_marker(), to_hex(line.get_color())
+    assert len(looks) == len(rows)
+    own, others = style.SYSTEM_COLOURS["control"], style.SYSTEM_COLOURS["other"]
+    assert looks[0.8, 2.9] == looks[1.6, 3.1] and looks[0.8, 2.9][1] == own
+    assert looks[1.6, 3.2] == (looks[1.6, 3.1][0], style.system_colour("personalized, C = 2"))
+    assert looks[3.2, 2.9][1] == others and looks[3.2, 2.9][0] != looks[0.8, 2.9][0]
+
+
 def test_noise_is_sorted_and_none_is_last():
     rows = [("STOI", "higher", system, snr, 4, value, value - 0.1, value + 0.2)
             for system, base in (("coded", 0.5), ("not coded", 0.6))
