@@ -1,4 +1,4 @@
-# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1] [PROFILE=workflow/profiles/slurm], make test, make bench, make anchors, make quality, make words, make recognizer, make phones, make lab, make lint, make site
+# make reproduce [PRESET=smoke] [CORPUS=demo|FOLDER] [CORES=all] [AGAIN=1] [PROFILE=workflow/profiles/slurm], make published [DEVICE=cuda] [MINUTES=60], make test, make bench, make anchors, make quality, make words, make recognizer, make phones, make lab, make lint, make site
 PRESET ?= smoke
 CORPUS ?= demo
 CORES ?= all
@@ -8,11 +8,16 @@ BIN = .venv/bin
 WITH_MAKE = exec $(shell setpriv --pdeathsig TERM true 2> /dev/null && echo setpriv --pdeathsig TERM)
 PIP = $(BIN)/python -m pip install -c constraints.txt --progress-bar off --disable-pip-version-check
 
-.PHONY: reproduce test bench anchors quality words recognizer phones lab lint site
+.PHONY: reproduce published test bench anchors quality words recognizer phones lab lint site
 
 reproduce: .venv/installed
 	@$(WITH_MAKE) $(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" --cores "$(CORES)" $(if $(AGAIN),--again) \
 		$(if $(PROFILE),--profile "$(PROFILE)")
+
+# Trains what a preset trains: make published PRESET=desktop CORPUS=... [DEVICE=cuda] [MINUTES=60]; again, it goes on.
+published: .venv/installed
+	@export PCODEC_DEVICE="$(DEVICE)"; $(WITH_MAKE) $(BIN)/pcodec reproduce --preset "$(PRESET)" --corpus "$(CORPUS)" \
+		--cores "$(CORES)" --trainings $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(PROFILE),--profile "$(PROFILE)")
 
 test: .venv/installed
 	@export OMP_NUM_THREADS=1; $(WITH_MAKE) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -145,6 +145,8 @@ def _parser() -> argparse.ArgumentParser:
         "--profile", default="workflow/profiles/local", help="a folder with Snakemake's options, for clusters"
     )
     reproduce.add_argument("--again", action="store_true", help="also what is up to date; published weights are kept")
+    reproduce.add_argument("--trainings", action="store_true", help="nothing but what learns")
+    reproduce.add_argument("--minutes", type=float, default=0.0, help="at most; the next call goes on")
     reproduce.set_defaults(command=_reproduce)
 
     run = commands.add_parser("run", help="one notebook, with a preset's parameters")
@@ -339,7 +341,11 @@ def _share(text: str) -> float:
 def _reproduce(options) -> int:
     from pcodec.experiment import reproduce
 
-    for line in reproduce.reproduce(options.preset, options.corpus, options.cores, options.again, options.profile):
+    how = {
+        name: getattr(options, name)
+        for name in ("preset", "corpus", "cores", "again", "profile", "trainings", "minutes")
+    }
+    for line in reproduce.reproduce(**how):
         print(line)
     return 0
 

@@ -21,7 +21,7 @@ rule comparison:
         ),
     output:
         table("comparison", "claims"), figure("comparison_rate", "comparison_cost", "claims"),
-        f"{F}/comparison_listen.html", notebook=f"{R}/23_comparison.ipynb",
+        f"{F}/comparison_listen.html", f"{F}/families_test/index.html", notebook=f"{R}/23_comparison.ipynb",
     params: values=values("23_comparison")
     log: f"{LOGS}/23_comparison.log"
     resources: **needs("23_comparison")

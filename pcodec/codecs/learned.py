@@ -21,8 +21,9 @@ import numpy as np
 
 from pcodec import PcodecError
 from pcodec.bitstream.container import SOUNDSTREAM, Kind, Stream
+from pcodec.codecs.base import WholeCodec, check_seed
 from pcodec.codecs.parametric import first
-from pcodec.codecs.signals import signal_of, without_offset
+from pcodec.codecs.signals import without_offset
 from pcodec.learning import weights
 from pcodec.soundstream import entropy
 from pcodec.soundstream.coding import AT_ONCE, DecoderState, EncoderState, SoundStreamCoder
@@ -43,7 +44,7 @@ def stages_of(kbps: float) -> int:
     return stages
 
 
-class LearnedCodec:
+class LearnedCodec(WholeCodec):
     """Encoders, quantizers and decoders that belong together."""
 
     CONFIG = SoundStreamCoder.CONFIG
@@ -86,14 +87,9 @@ class LearnedCodec:
         if compact:
             self.model(UNKNOWN)
 
-    def encode(self, samples: np.ndarray, rate: int = audio.RATE, group: int | None = None) -> bytes:
-        """As `parametric.Codec.encode`."""
-        return self.encode_blocks([signal_of(samples, rate)], group).to_bytes()
-
     def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
-        if group is not None and group not in self.files:
-            raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
+        self.check_group(group)
         blocks = without_offset(blocks)
         if group is None and self.groups:
             start, blocks = voiceprint.beginning(blocks)
@@ -106,20 +102,10 @@ class LearnedCodec:
         stream = Stream(np.concatenate(packets), encoder.samples, self.identity, self.C, (group,), form=self.form)
         return stream.compact(self.model(group).compress(stream.packets)) if self.compact else stream
 
-    def group_of(self, samples: np.ndarray) -> int:
-        """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where one codec serves everybody."""
-        return self.groups.assign(samples[: voiceprint.LISTEN]).group if self.groups else 0
-
-    def decode(self, data: bytes, seed: int = 1) -> tuple[np.ndarray, int]:
-        """A .plpc file's bytes -> samples in [-1, 1], as many as were encoded, and their rate, 16000."""
-        blocks = self.decode_blocks(Stream.from_bytes(data), seed)
-        return np.concatenate([np.zeros(0, np.float32), *blocks]), audio.RATE
-
     def decode_blocks(self, stream: Stream, seed: int = 1, lost: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """As `decode`, a second at a time; packets that are `lost` (P,) bool are concealed."""
         self.check(stream)
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise PcodecError(f"a seed is a whole number from 0, got {seed}")
+        check_seed(seed)
         lost = np.zeros(stream.count, bool) if lost is None else lost
         codes, gains = _concealed(self.packets(stream), lost)
         group = stream.group_of_packets * (self.C > 1)
@@ -158,10 +144,7 @@ class LearnedCodec:
         """Raises `PcodecError` if a stream is of another network or other groups."""
         if stream.form.family != self.form.family:
             raise PcodecError(f"of the family {stream.form.family}, give the codec that it was coded with")
-        if stream.codebooks != self.identity:
-            raise PcodecError(f"coded with network {stream.codebooks}, this codec is {self.identity}")
-        if stream.groups != self.C:
-            raise PcodecError(f"coded for {stream.groups} speaker groups, this codec has {self.C}")
+        self.check_network(stream)
 
     def adapt(self, path: str | Path) -> None:
         """From now on decode with a person's adapter; raises `PcodecError` if it belongs to another network.

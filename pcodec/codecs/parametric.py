@@ -26,7 +26,8 @@ from pcodec.bitstream.codebooks import Codebooks
 from pcodec.bitstream.container import PARAMETRIC, Kind, Stream
 from pcodec.bitstream.packets import pack, unpack
 from pcodec.codecs import DEFAULT, LEARNED, NAMES, SEMANTIC, SHIPPED
-from pcodec.codecs.signals import signal_of, without_offset
+from pcodec.codecs.base import WholeCodec, check_seed
+from pcodec.codecs.signals import without_offset
 from pcodec.fargan import synthesis as fargan
 from pcodec.features.analysis import COLUMNS, FEATURES, OFFSET, PACKET, PACKET_SAMPLES
 from pcodec.features.cepstrum import FRAME
@@ -34,14 +35,13 @@ from pcodec.features.vocoder import CONTEXT, DELAY, SILENCE, Vocoder
 from pcodec.learning import weights
 from pcodec.lpcnet import synthesis as lpcnet
 from pcodec.speakers import UNKNOWN, groups, voiceprint
-from pcodec.speech import audio
 
 FAMILIES = {"fargan": fargan.Synthesizer, "lpcnet": lpcnet.Synthesizer}
 AT_ONCE = 25  # packets decoded at a time: bounds the memory
 FADE = 20  # lost frames, 200 ms, until nothing is left
 
 
-class Codec:
+class Codec(WholeCodec):
     """Codebooks, speaker groups and decoders that belong together."""
 
     form = PARAMETRIC
@@ -167,18 +167,9 @@ class Codec:
             with paths.replacing(Path(folder) / name) as temporary:
                 shutil.copyfile(self.files[UNKNOWN].parent / name, temporary)
 
-    def encode(self, samples: np.ndarray, rate: int = audio.RATE, group: int | None = None) -> bytes:
-        """Signal (samples,) or (samples, channels) in [-1, 1] at `rate` Hz -> a .plpc file's bytes.
-
-        Channels are averaged; where they cancel, the first one counts. `group` forces one; `UNKNOWN` is the decoder for
-        everybody.
-        """
-        return self.encode_blocks([signal_of(samples, rate)], group).to_bytes()
-
     def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the packets are kept."""
-        if group is not None:
-            self._check_group(group)
+        self.check_group(group)
         blocks = without_offset(blocks)
         if group is None:
             start, blocks = voiceprint.beginning(blocks)
@@ -190,10 +181,6 @@ class Codec:
         packets.append(encoder.finish())
         return Stream(np.concatenate(packets), samples, self.codebooks.identity, self.C, (group,))
 
-    def group_of(self, samples: np.ndarray) -> int:
-        """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where one decoder serves everybody."""
-        return self.groups.assign(samples[: voiceprint.LISTEN]).group if self.groups else 0
-
     def spoken(self, analysis: features.Analysis, seed: int = 1) -> np.ndarray:
         """Features, wherever they are from, through packets -> what the decoder for everybody says, (640 P - 80,)."""
         packets = Encoder(self, follow=False).pack(analysis)
@@ -201,19 +188,10 @@ class Codec:
         stream = Stream(packets, count, self.identity, self.C, (UNKNOWN,))
         return np.concatenate([np.zeros(0, np.float32), *self.decode_blocks(stream, seed)])
 
-    def decode(self, data: bytes, seed: int = 1) -> tuple[np.ndarray, int]:
-        """A .plpc file's bytes -> samples in [-1, 1], as many as were encoded, and their rate, 16000.
-
-        `seed`, from 0, is that of the drawn excitation.
-        """
-        blocks = self.decode_blocks(Stream.from_bytes(data), seed)
-        return np.concatenate([np.zeros(0, np.float32), *blocks]), audio.RATE
-
     def decode_blocks(self, stream: Stream, seed: int = 1, lost: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """As `decode`, about a second at a time; packets that are `lost` (P,) bool are concealed."""
         self.check(stream)
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise PcodecError(f"a seed is a whole number from 0, got {seed}")
+        check_seed(seed)
         lost = np.zeros(len(stream.packets), bool) if lost is None else lost
         decoder = Decoder(self, seed, stream.features(self.codebooks))
         group = stream.group_of_packets * (self.C > 1)
@@ -247,12 +225,8 @@ class Codec:
         if self.C > 1 and stream.groups != self.C:
             raise PcodecError(f"coded for {stream.groups} speaker groups, this codec has {self.C}")
 
-    def _check_group(self, group):
-        if group not in self.files:
-            raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
-
     def _synthesizer(self, group):
-        self._check_group(group)
+        self.check_group(group)
         file = self.files[group]
         config, arrays, provenance = weights.read(file, self.family.CONFIG)
         if config.size != self.size:

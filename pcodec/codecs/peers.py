@@ -1,8 +1,9 @@
 """Other codecs, each through its own tools.
 
-Task: what a user would otherwise pick, on the same utterances: Codec 2, Opus and Speex at low rates. Each is encoded
-and decoded by its own programs (Debian: `apt-get install codec2 opus-tools speex`); the bit rate is that of the file
-it made, so headers and containers count.
+Task: what a user would otherwise pick, on the same utterances: Codec 2, Opus and Speex at low rates, and Lyra. Each is
+encoded and decoded by its own programs (Debian: `apt-get install codec2 opus-tools speex`; Lyra's are built from its
+sources, and LYRA_MODEL is its folder lyra/model_coeffs); the bit rate is that of the file it made, so headers and
+containers count.
 
 Conventions: in and out (samples,) at 16 kHz in [-1, 1], of equal length. Codecs are late by some 20 ms, not all by a
 constant; the output is moved by the `lag` of its envelope. Notebook 09_objective.
@@ -10,6 +11,7 @@ constant; the output is moved by the `lag` of its envelope. Notebook 09_objectiv
 Contents: `PEERS`, `missing`, `roundtrip`, `lag`.
 """
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -29,8 +31,11 @@ SOFTEST = 1e-4  # envelope under which nothing is heard
 
 class Peer(NamedTuple):
     rate: int  # Hz
-    encode: str  # command, with input.raw (16 bits, mono) and coded
-    decode: str  # command, with coded and output.raw
+    encode: str  # command, from input.raw (16 bits, mono), or input.wav
+    decode: str  # command
+    coded: str = "coded"  # the file that the first writes
+    output: str = "output.raw"  # and the second
+    needs: str = ""  # a variable of the environment that names a folder; "{}" in the commands
 
 
 def _codec2(mode):
@@ -51,13 +56,23 @@ PEERS = {
     "Speex wideband q0": Peer(
         audio.RATE, "speexenc -w --quality 0 --le --rate 16000 input.raw coded", "speexdec coded output.raw"
     ),
+    "Lyra 3200": Peer(
+        audio.RATE,
+        "encoder_main --input_path=input.wav --output_dir=. --bitrate=3200 --model_path={}",
+        "decoder_main --encoded_path=input.lyra --output_dir=. --bitrate=3200 --model_path={}",
+        "input.lyra",
+        "input_decoded.wav",
+        "LYRA_MODEL",
+    ),
 }
 
 
 def missing(name: str) -> list[str]:
-    """Programs of a peer that this machine lacks."""
-    tools = [command.split()[0] for command in PEERS[name][1:]]
-    return [tool for tool in tools if not shutil.which(tool)]
+    """Programs of a peer, and variables of the environment, that this machine lacks."""
+    peer = PEERS[name]
+    tools = [command.split()[0] for command in (peer.encode, peer.decode)]
+    absent = [peer.needs] if peer.needs and not os.environ.get(peer.needs) else []
+    return [tool for tool in tools if not shutil.which(tool)] + absent
 
 
 def roundtrip(name: str, samples: np.ndarray) -> tuple[np.ndarray, float]:
@@ -72,13 +87,17 @@ def roundtrip(name: str, samples: np.ndarray) -> tuple[np.ndarray, float]:
     peer, samples = PEERS[name], audio.checked(samples)
     sent = np.append(samples, np.zeros(int(2 * FARTHEST * audio.RATE)))  # so that the end comes out, too
     with tempfile.TemporaryDirectory() as folder:
-        _pcm(scipy.signal.resample_poly(sent, 1, audio.RATE // peer.rate)).tofile(Path(folder) / "input.raw")
-        for command in (peer.encode, peer.decode):
+        if "input.wav" in peer.encode:
+            audio.write(Path(folder) / "input.wav", sent)
+        else:
+            _pcm(scipy.signal.resample_poly(sent, 1, audio.RATE // peer.rate)).tofile(Path(folder) / "input.raw")
+        needed = os.path.abspath(os.environ[peer.needs]) if peer.needs else ""
+        for command in (peer.encode.format(needed), peer.decode.format(needed)):
             done = subprocess.run(command.split(), cwd=folder, capture_output=True, text=True)
             if done.returncode:
                 raise PcodecError(f"{name}: {command}: {' '.join(done.stderr.split()[-30:]) or done.returncode}")
-        bits = 8.0 * (Path(folder) / "coded").stat().st_size
-        decoded = np.fromfile(Path(folder) / "output.raw", "<i2") / audio.SCALE
+        bits, output = 8.0 * (Path(folder) / peer.coded).stat().st_size, Path(folder) / peer.output
+        decoded = audio.read(output) if output.suffix == ".wav" else np.fromfile(output, "<i2") / audio.SCALE
     decoded = scipy.signal.resample_poly(decoded, audio.RATE // peer.rate, 1)
     late = lag(samples, decoded)
     decoded = np.concatenate([np.zeros(max(0, -late)), decoded[max(0, late) :], np.zeros(len(samples))])

@@ -18,8 +18,9 @@ import numpy as np
 
 from pcodec import PcodecError, note, paths
 from pcodec.bitstream.container import SEMANTIC, SEMANTIC_SLOW, Kind, Stream
+from pcodec.codecs.base import WholeCodec, check_seed
 from pcodec.codecs.parametric import FADE, Voiced, first
-from pcodec.codecs.signals import signal_of, without_offset
+from pcodec.codecs.signals import without_offset
 from pcodec.fargan import synthesis as fargan
 from pcodec.features.cepstrum import FRAME
 from pcodec.features.vocoder import DELAY
@@ -28,13 +29,12 @@ from pcodec.semantic.coding import PAIRS, SemanticCoder
 from pcodec.semantic.config import RATES, STEP, SemanticConfig
 from pcodec.semantic.tokens import Voice
 from pcodec.speakers import UNKNOWN, groups, voiceprint
-from pcodec.speech import audio
 
 VOCODER = "fargan-large-general.safetensors"
 DEFAULT_RATE = "0.525"
 
 
-class SemanticCodec:
+class SemanticCodec(WholeCodec):
     """Both encoders, codebooks, decoders, and a vocoder."""
 
     CONFIG = SemanticConfig
@@ -69,14 +69,9 @@ class SemanticCodec:
         self.identity = self.coder.identity
         self.vocoder = functools.cache(lambda: fargan.Synthesizer.load(paths.SHIPPED / VOCODER))
 
-    def encode(self, samples: np.ndarray, rate: int = audio.RATE, group: int | None = None) -> bytes:
-        """As `parametric.Codec.encode`."""
-        return self.encode_blocks([signal_of(samples, rate)], group).to_bytes()
-
     def encode_blocks(self, blocks: Iterable[np.ndarray], group: int | None = None) -> Stream:
         """As `encode`, of a signal at 16 kHz that comes in pieces; only the tokens are kept."""
-        if group is not None and group not in self.files:
-            raise PcodecError(f"no group {group}: this codec has {self.C}, from 0")
+        self.check_group(group)
         if self.coder.hear is None:
             _say_who_listens()
         start, blocks = voiceprint.beginning(without_offset(blocks))
@@ -97,15 +92,6 @@ class SemanticCodec:
         packets = coding.pack(found[: PAIRS * count], self.rate, count)
         return Stream(packets, samples, self.identity, self.C, (group,), form=self.form, once=once)
 
-    def group_of(self, samples: np.ndarray) -> int:
-        """The group of a signal (samples,) at 16 kHz, by its first minute; 0 where there is one voice for everybody."""
-        return self.groups.assign(samples[: voiceprint.LISTEN]).group if self.groups else 0
-
-    def decode(self, data: bytes, seed: int = 1) -> tuple[np.ndarray, int]:
-        """A .plpc file's bytes -> samples in [-1, 1], as many as were encoded, and their rate, 16000."""
-        blocks = self.decode_blocks(Stream.from_bytes(data), seed)
-        return np.concatenate([np.zeros(0, np.float32), *blocks]), audio.RATE
-
     def decode_blocks(self, stream: Stream, seed: int = 1, lost: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """As `decode`, some seconds at a time.
 
@@ -115,8 +101,7 @@ class SemanticCodec:
         In place of packets that are `lost` (P,) bool the last pair of tokens goes on, fading away within 200 ms.
         """
         self.check(stream)
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise PcodecError(f"a seed is a whole number from 0, got {seed}")
+        check_seed(seed)
         rate = next(rate for rate in RATES.values() if self._fits(rate, stream.form))
         found, lost = coding.unpack(stream.packets, rate), np.zeros(stream.count, bool) if lost is None else lost
         gone = np.repeat(lost, PAIRS)
@@ -154,10 +139,7 @@ class SemanticCodec:
         """Raises `PcodecError` if a stream is of another network or other groups, or live."""
         if not any(self._fits(rate, stream.form) for rate in RATES.values()):
             raise PcodecError(f"of the family {stream.form.family}, give the codec that it was coded with")
-        if stream.codebooks != self.identity:
-            raise PcodecError(f"coded with network {stream.codebooks}, this codec is {self.identity}")
-        if stream.groups != self.C:
-            raise PcodecError(f"coded for {stream.groups} speaker groups, this codec has {self.C}")
+        self.check_network(stream)
 
     def adapt(self, path: str | Path) -> None:
         """There are no adapters; raises `PcodecError`."""

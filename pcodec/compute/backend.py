@@ -10,11 +10,14 @@ Contents: `torch`, `torchaudio`, `device`, `precision`, `bfloat16_pays`, `keep_m
 import ctypes
 import functools
 import importlib
+import os
 import sys
 import time
 import types
 
 import torch
+
+from pcodec import PcodecError
 
 SIDE = 256  # of the matrices whose product is timed
 CLEARLY = 1.2  # times as fast: less would be the noise of a busy machine
@@ -39,9 +42,15 @@ torchaudio = _import_torchaudio()
 
 
 def device(name: str = "auto") -> torch.device:
-    """The torch device `name`; "auto" is the GPU if there is one, else the CPU."""
+    """The torch device `name`; "auto" is that of the environment's PCODEC_DEVICE, else the GPU if there is one, else
+    the CPU. Raises `PcodecError` if it is not there."""
+    name = os.environ.get("PCODEC_DEVICE") or "auto" if name == "auto" else name
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise PcodecError.of(name, "no such device", error) from None
     return torch.device(name)
 
 

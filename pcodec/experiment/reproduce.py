@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import contextmanager
@@ -34,22 +35,29 @@ BETWEEN = 9.5  # s without a line from any notebook: none runs
 LONGEST = 100  # bytes of a socket's path
 
 
-def reproduce(preset: str, corpus: str, cores: str = "all", again: bool = False, profile: str = LOCAL) -> list[str]:
+def reproduce(
+    preset: str, corpus: str, cores: str = "all", again: bool = False, profile: str = LOCAL,
+    trainings: bool = False, minutes: float = 0.0,
+) -> list[str]:  # fmt: skip
     """Bring a run up to date; `again` makes everything anew but published weights. Returns what to tell the user.
 
     `profile` is a folder with Snakemake's options; of any but `LOCAL` it also says where notebooks run, and `cores` has
-    no part in that. Raises `PcodecError` with what went wrong, or if somebody else is making the run.
+    no part in that. With `trainings` nothing is made but what learns, and what it learns from; after `minutes`
+    everything ends, and the next call goes on. Raises `PcodecError` with what went wrong, or if somebody else is making
+    the run.
     """
     presets.load(preset)
     if not (paths.root() / profile / "config.yaml").is_file():
         raise PcodecError(f"profile {profile}: no file config.yaml")
     run = runs.run_name(preset, corpus)
+    if trainings and (paths.models(run) / "README.md").exists():
+        raise PcodecError(f"models/{run}: published weights are taken as they are; delete the folder to train anew")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile,
         *(["--cores", cores] if profile == LOCAL else []), "--config", f"preset={preset}", f"corpus={corpus}",
-        *(["--forceall"] if again else []),
+        *(["--forceall"] if again else []), *(["--until", "trainings"] if trainings else []),
     ]  # fmt: skip
-    errors = []
+    errors, over = [], threading.Event()
     between = Heartbeat(run, lambda: f"{between.seconds:.0f} s since the start", BETWEEN)
     with _alone(run) as lock, _guarded(run, lock) as environment, between:
         if profile == LOCAL:
@@ -59,18 +67,31 @@ def reproduce(preset: str, corpus: str, cores: str = "all", again: bool = False,
             command, cwd=paths.root(), env=environment, stdin=subprocess.DEVNULL,
             stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
-        for line in process.stderr:
+        if minutes:
+            _after(60 * minutes, over)
+        for line in process.stderr:  # one comes every ten seconds
+            if over.is_set():
+                process.kill()  # what it has started ends with this block
+                break
             between.heard()
             if line.startswith(PREFIX):
                 errors.append(line.removeprefix(PREFIX).strip())
             print(line, end="", file=sys.stderr, flush=True)
         status = process.wait()
+    if over.is_set():
+        return [f"{minutes:g} minutes are over; the same command goes on"]
     if status:
         raise PcodecError("; ".join(dict.fromkeys(errors)) or f"snakemake ended with status {status}")
     with open(paths.results(run) / "corpus_left_out.csv", newline="") as file:
         left_out = len(list(csv.DictReader(file)))
     told = [f"{left_out} files left out, see results/{run}/corpus_left_out.csv"] if left_out else []
     return [*told, f"tables and executed notebooks: results/{run}; figures: figures/{run}"]
+
+
+def _after(seconds, event):
+    timer = threading.Timer(seconds, event.set)
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager

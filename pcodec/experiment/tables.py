@@ -54,7 +54,7 @@ def percent(share: float, decimals: int = 0) -> str:
 
 
 def claims() -> str:
-    """What the paper's page says, beside what this run has measured."""
+    """What the paper and the papers of the other families say, beside what this run has measured."""
     loss = read("validation_loss_table").query("comparison == 'estimated - control' and split == 'validation and test'")
     loss = loss.set_index(["units", "C"])
     better = [f"{units} units, C = {C}: {between(loss.loc[units, C])}" for units in (384, 256) for C in (2, 4)]
@@ -67,31 +67,44 @@ def claims() -> str:
     gender = read("groups_summary-C2").set_index("split").speakers_that_agree_with_gender
     saved = read("complexity_saving").set_index("counted")
     rate = read("objective_summary").query("system == 'general 384'").kbps.iloc[0]
-    decoded = read("decoded")
+    of_families = read("claims")
+    below = read("semantic_paired").set_index(["first", "second", "measure"])
+
+    def pair(table, first, second, measure, decimals=2):
+        return f"{measure.removesuffix(' P.808')} {between(table.loc[first, second, measure], decimals)}"
+
+    half = of_families.drop_duplicates(["first", "second", "measure"]).set_index(["first", "second", "measure"])
+    halved = "soundstream small personalized, C = 2, 0.8 kb/s, all trainings", "soundstream large general, 1.6 kb/s"
+    ahead = read("objective_paired").set_index(["first", "second", "measure"])
+    low = "soundstream small general, 1.6 kb/s", "Opus 6"
     rows = [
-        ("GRU_A of 384 or 256 units; C = 2 or 4 groups", "the same", "`capacity`"),
-        ("1.6 kb/s", f"1600 b/s; {1000 * rate:.0f} b/s with the files' headers", "`rate`"),
+        ("GRU_A of 384 or 256 units; C = 2 or 4 groups", "the same", "lpcnet"),
+        ("1.6 kb/s", f"1600 b/s; {1000 * rate:.0f} b/s with the files' headers", "bitstream"),
         ("two groups are about women and men",
          f"{percent(gender['train and validation'])} of training and validation speakers are in their gender's group",
-         "`embedding`, `groups-C2`"),
-        ("the personalized decoder has the lower validation loss at either size", "<br>".join(better),
-         "`validation_loss`, `validation_loss_gain`"),
+         "results"),
+        ("the personalized decoder has the lower validation loss at either size", "<br>".join(better), "results"),
         ("MUSHRA: personalized better than general of the same size",
-         "<br>".join(["nobody has listened; DNSMOS P.808:", *dnsmos(384, 384), *dnsmos(256, 256)]),
-         "`objective_paired`"),
+         "<br>".join(["nobody has listened; DNSMOS P.808:", *dnsmos(384, 384), *dnsmos(256, 256)]), "comparison"),
         ("MUSHRA: small personalized on a par with large general",
-         "<br>".join(["nobody has listened; DNSMOS P.808:", *dnsmos(256, 384)]),
-         "`objective_paired`"),
+         "<br>".join(["DNSMOS P.808:", *dnsmos(256, 384)]), "comparison"),
         ("the small decoder computes 36 % less",
          f"{percent(saved['density 0.1']['everything per sample'], 1)} with GRU_A pruned to 10 %; "
-         f"{percent(saved['density 1']['everything per sample'], 1)} dense, as trained here", "`complexity`"),
+         f"{percent(saved['density 1']['everything per sample'], 1)} dense, as trained here", "complexity"),
         ("MUSHRA: the authors' LPCNet a little better than the original one",
-         "not measured: the original's weights are not part of this project", ""),
-        ("four examples to listen to", f"{decoded.utterance.nunique()} utterances, made by the run", "listen.html"),
+         "not measured: the original's weights are not part of this project", "lpcnet"),
+        ("PDAC: small personalized at 1 kb/s on a par with large general at 2",
+         "SoundStream, C = 2, at 0.8 and 1.6: " + ", ".join(pair(half, *halved, measure)
+                                                            for measure in ("DNSMOS P.808", "ViSQOL")), "comparison"),
+        ("SoundStream: at 3 kb/s better than Opus at 12",
+         "at 1.6 and 6.2: " + ", ".join(pair(ahead, *low, measure) for measure in ("DNSMOS P.808", "ViSQOL")),
+         "soundstream"),
+        ("VC-PL: losses that hear help sound and words of another voice", "sound, not words", "anonymizer"),
+        ("SemantiCodec: better than codecs of two to three times its rate",
+         "at 0.5 and 1.6 (Codec 2): " + pair(below, "semantic, 525 b/s", "Codec 2 1600", "DNSMOS P.808"), "semantic"),
     ]  # fmt: skip
-    linked = re.compile("`([a-zA-Z0-9_-]+)`")
-    rows = [(*texts, linked.sub(rf"[\1](./figures/{RUN}/\1.png)", figures)) for *texts, figures in rows]
-    return lines(["the paper says", "here", "figure"], rows)
+    rows = [(*texts, f"[{page}](./docs/{page}.md)") for *texts, page in rows]
+    return lines(["claim", "here", "more"], rows)
 
 
 def speech() -> str:
@@ -212,26 +225,36 @@ def paired() -> str:
 
 
 def results() -> str:
-    """The codecs of the run on test speakers: what they send, cost and reach."""
-    quality = read("objective_summary").query("split == 'test'")
-    means = quality.pivot(index="system", columns="measure", values="mean")
-    kbps, cost = quality.groupby("system").kbps.first(), read("quality_complexity").groupby("system").gflops.first()
+    """One codec of each family, and others', on test speakers: what they send, cost and reach."""
     shown = ["input", "general 384", "personalized 384, C = 4"]
     shown += ["framewise large general", "framewise large personalized, C = 2"]
     shown += [f"soundstream small {whose}, {rate} kb/s" for rate, whose in
               ((0.8, "general"), (1.6, "general"), (1.6, "personalized, C = 2"), (3.2, "general"))]  # fmt: skip
-    shown += ["Codec 2 3200", "Opus 6", "Speex wideband q0"]
+    shown += ["semantic, 525 b/s", "Codec 2 3200", "Opus 6", "Speex wideband q0"]
+    return compared(shown, {"STOI": 3, "DNSMOS P.808": 2, "ViSQOL": 2})
+
+
+def comparison() -> str:
+    """Every system of the run on the same utterances of test speakers."""
+    names = [name for name in dict.fromkeys(read("comparison").system) if "training" not in name]
+    return compared(names, {"STOI": 3, "ESTOI": 3, "DNSMOS P.808": 2, "ViSQOL": 2})
+
+
+def compared(systems: list[str], measures: dict[str, int]) -> str:
+    """Rows of notebook 23's table; measures with their decimals."""
+    table = read("comparison")
+    means, about = table.pivot(index="system", columns="measure", values="mean"), table.groupby("system").first()
     rows = []
-    for system in shown:
+    for system in systems:
         of = means.loc[system]
         rows.append((
             f"LPCNet, {system}" if system.split()[0] in ("general", "personalized") else system,
-            *(f"{values[system]:.2f}" if values.get(system, float("nan")) > 0 else "" for values in (kbps, cost)),
-            *("" if pd.isna(of[name]) else f"{of[name]:.{decimals}f}"
-              for name, decimals in (("STOI", 3), ("DNSMOS P.808", 2), ("ViSQOL", 2))),
+            *("" if pd.isna(value) else f"{value:.2f}" for value in about.loc[system, ["kbps", "gflops"]]),
+            *("" if pd.isna(of[name]) else f"{of[name]:.{decimals}f}" for name, decimals in measures.items()),
             percent(of["word errors"]),
         ))  # fmt: skip
-    return lines(["codec", "kb/s", "10⁹ op/s", "STOI", "DNSMOS", "ViSQOL", "misheard"], rows)
+    names = [name.removesuffix(" P.808") for name in measures]
+    return lines(["codec", "kb/s", "10⁹ op/s", *names, "misheard"], rows)
 
 
 def curves() -> str:
@@ -323,25 +346,6 @@ def semantic_probes() -> str:
     chance = found.groupby("probe").chance.mean()
     rows.append(("the most frequent label", *(f"{100 * chance[name]:.0f}" for name in asked)))
     return lines(["codes", *asked], rows)
-
-
-def comparison() -> str:
-    """Every system of the run on the same utterances of test speakers."""
-    table = read("comparison")
-    means, about = table.pivot(index="system", columns="measure", values="mean"), table.groupby("system").first()
-    rows = []
-    for system in dict.fromkeys(table.system):
-        if "training" in system:
-            continue
-        of = means.loc[system]
-        places = {"STOI": 3, "ESTOI": 3, "DNSMOS P.808": 2, "ViSQOL": 2}
-        rows.append((
-            f"LPCNet, {system}" if system.split()[0] in ("general", "personalized") else system,
-            *("" if pd.isna(value) else f"{value:.2f}" for value in about.loc[system, ["kbps", "gflops"]]),
-            *("" if pd.isna(of[name]) else f"{of[name]:.{decimals}f}" for name, decimals in places.items()),
-            percent(of["word errors"]),
-        ))  # fmt: skip
-    return lines(["codec", "kb/s", "10⁹ op/s", "STOI", "ESTOI", "DNSMOS", "ViSQOL", "misheard"], rows)
 
 
 def family_claims() -> str:

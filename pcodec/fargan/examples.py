@@ -76,6 +76,10 @@ class Excerpts:
             pd.DataFrame(rows, columns=["utterance", "speaker"]),
         )
 
+    def to(self, device) -> "Excerpts":
+        """The same data on `device`, where `batch` then stays."""
+        return Excerpts(self.signal.to(device), self.features.to(device), self.frames, self.utterances)
+
     def starts(self, frames: int) -> tuple[np.ndarray, np.ndarray]:
         """First frames (M,) at which an excerpt with its context can begin, and the utterance (M,) of each."""
         ends = np.cumsum(self.frames)
@@ -85,11 +89,12 @@ class Excerpts:
 
     def batch(self, starts: np.ndarray, frames: int, rng: np.random.Generator | None = None):
         """Excerpts at `starts` -> features (B, frames + 4, 20), signals (B, 160 frames); `rng` makes pitch mistakes."""
-        at = torch.as_tensor(starts)[:, None]
-        features = self.features[at + torch.arange(-CONTEXT, frames + CONTEXT)]
+        device = self.signal.device
+        at = torch.as_tensor(starts, device=device)[:, None]
+        features = self.features[at + torch.arange(-CONTEXT, frames + CONTEXT, device=device)]
         if rng is not None:
             features[..., FEATURES["pitch"]] = mistaken(features[..., FEATURES["pitch"]], rng)
-        return features, self.signal[at * FRAME + torch.arange(frames * FRAME)]
+        return features, self.signal[at * FRAME + torch.arange(frames * FRAME, device=device)]
 
 
 def mistaken(pitch: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -98,5 +103,5 @@ def mistaken(pitch: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     for excerpt in np.flatnonzero(rng.random(len(factors)) < MISTAKES):
         begin = rng.integers(factors.shape[1])
         factors[excerpt, begin : begin + PACKET] = rng.choice([0.5, 2.0, rng.uniform(0.95, 1.05)])
-    periods = (50.0 * pitch + 100.0) * torch.as_tensor(factors, dtype=pitch.dtype)
+    periods = (50.0 * pitch + 100.0) * torch.as_tensor(factors, dtype=pitch.dtype, device=pitch.device)
     return (periods.clamp(LAG_MIN + 1, LAG_MAX - 1) - 100.0) / 50.0

@@ -77,6 +77,7 @@ def loss_of(found, true):
 
 def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64) -> pd.DataFrame:
     """Loss of `model` on each utterance: table (utterance, speaker, loss). Every model hears the same excerpts."""
+    data = data.to(next(model.parameters()).device)
     starts, which = data.starts(PRIMER + STRETCH)
     chosen = []
     for utterance in np.unique(which):
@@ -89,7 +90,7 @@ def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64)
             features, true = data.batch(starts[rows], PRIMER + STRETCH)
             found.append(loss_of(model(features, true[:, : PRIMER * FRAME]), true))
     model.train()
-    table = data.utterances.iloc[which[chosen]].assign(loss=torch.cat(found).numpy())
+    table = data.utterances.iloc[which[chosen]].assign(loss=torch.cat(found).cpu().numpy())
     return table.groupby(["utterance", "speaker"], as_index=False, sort=False).loss.mean()
 
 
@@ -133,9 +134,9 @@ class _Training(loop.Task):
     def __init__(self, learner, critics, draw, validation, batch, frames, redraw, seed):
         self.learners, self.model, self.draw, self.validation = {"model": learner}, learner.network, draw, validation
         self.batch, self.frames, self.redraw, self.seed = batch, frames + PRIMER, redraw, seed
-        self.critics, self.number = critics, None
+        self.critics, self.number, self.device = critics, None, next(self.model.parameters()).device
         if critics:
-            self.learners["critics"] = critics.learner(seed)
+            self.learners["critics"] = critics.learner(seed, self.device)
 
     def identity(self) -> str:
         settings = (self.model.config, self.critics, self.batch, self.frames, self.redraw, self.seed)
@@ -145,7 +146,7 @@ class _Training(loop.Task):
         """(What the model writes, what is true), with the primer."""
         if update // self.redraw != self.number:
             self.number = update // self.redraw
-            self.data = self.draw(self.number)
+            self.data = self.draw(self.number).to(self.device)
             self.starts, _ = self.data.starts(self.frames)
         rng = np.random.default_rng([self.seed, update])
         features, true = self.data.batch(rng.choice(self.starts, self.batch), self.frames, self.critics and rng)

@@ -14,7 +14,7 @@ Contents: `prepare`, `clean_codes`, `draw_conditions`, `excitation_noise`, `drop
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from pcodec.speech import audio
 from pcodec.speech.audio import MULAW_TABLE, MULAW_ZERO, mulaw_encode
 
 VERSION = 1  # raise it when `prepare` changes: prepared examples are kept by content and version
-KEPT_DRAWS, KEPT_HOURS = 4, 2.0  # of which preparations are kept: 0.25 GB an hour and draw
+KEPT_DRAWS, KEPT_HOURS = 4, 2.0  # of which preparations are kept one by one: 0.25 GB an hour and draw
 NOISE_LAW = 10.0  # standard deviation of the excitation noise is 10 u^2 mu-law steps, u uniform
 SILENCE, SILENCE_AFTER_SILENCE = 5000.0, 20000.0  # frame energies at int16 scale under which a frame is dropped
 
@@ -169,6 +169,7 @@ class SampleDataset:
     features: torch.Tensor  # (F, 20) float32
     frames: np.ndarray  # (N,) frames of each utterance
     utterances: pd.DataFrame  # (N rows) utterance, speaker
+    batches_to: torch.device | None = None  # where batches go, of data that stay on the disk
 
     @classmethod
     def build(
@@ -176,16 +177,24 @@ class SampleDataset:
     ) -> "SampleDataset":
         """Prepare the utterances of a corpus table; another `draw` has other gains, responses and noise.
 
-        What was prepared is kept in the cache, by content, for the other trainings of a run: the first `KEPT_DRAWS` of
-        up to `KEPT_HOURS` of speech.
+        What was prepared is kept in the cache, by content, for the other trainings of a run: the first `KEPT_DRAWS`.
+        Over `KEPT_HOURS` of speech, each draw is kept by the names and sizes of the files, and stays on the disk: the
+        trainings of a machine share what of it is in memory.
         """
-        keep = draw < KEPT_DRAWS and table.seconds.sum() < 3600 * KEPT_HOURS
-        rows = tqdm(table.itertuples(), total=len(table), desc="training data", mininterval=2)
-        return cls._joined(
-            (str(row.utterance), row.speaker, *_kept(folder / row.path, str(row.utterance), codebooks, augment, draw,
-                                                     seed, keep))
-            for row in rows
-        )  # fmt: skip
+        large = table.seconds.sum() >= 3600 * KEPT_HOURS
+        settings, keep = (codebooks, augment, draw, seed), draw < KEPT_DRAWS and not large
+
+        def examples():
+            for row in tqdm(table.itertuples(), total=len(table), desc="training data", mininterval=2):
+                utterance = str(row.utterance)
+                yield utterance, row.speaker, *_kept(folder / row.path, utterance, *settings, keep)
+
+        if not large:
+            return cls._joined(examples())
+        sizes = [(str(path), (folder / path).stat().st_size) for path in table.path]
+        prepared = (list(table.utterance), codebooks and codebooks.identity, augment, draw, seed)
+        index = paths.cached(f"examples-v{VERSION}", repr(sizes).encode(), repr(prepared).encode())
+        return cls._on_disk(index, examples())
 
     @classmethod
     def of(
@@ -217,6 +226,28 @@ class SampleDataset:
             pd.DataFrame(kept, columns=["utterance", "speaker"]),
         )
 
+    @classmethod
+    def _on_disk(cls, index, examples):
+        """The same in files beside `index`, which is written last."""
+        files = [index.with_suffix(f".{name}") for name in ("codes", "features")]
+        if not index.exists():
+            kept, frames = [], []
+            with paths.replacing(files[0]) as first, paths.replacing(files[1]) as second:
+                with open(first, "wb") as of_codes, open(second, "wb") as of_features:
+                    for utterance, speaker, codes, features in examples:
+                        if len(features) >= 2 * CONTEXT + PACKET:
+                            codes.tofile(of_codes)
+                            features.astype(np.float32).tofile(of_features)
+                            kept.append((utterance, str(speaker)))
+                            frames.append(len(features))
+            with paths.replacing(index) as temporary:
+                np.savez(temporary, frames=np.array(frames), kept=np.array(kept))
+        with np.load(index) as found:
+            frames, kept = found["frames"], pd.DataFrame(found["kept"], columns=["utterance", "speaker"])
+        maps = zip(files, (np.uint8, np.float32), (4, 20), strict=True)
+        codes, features = (torch.from_numpy(np.memmap(file, dtype, "c").reshape(-1, n)) for file, dtype, n in maps)
+        return cls(codes, features, frames, kept, torch.device("cpu"))
+
     def of_speakers(self, speakers: Iterable[str]) -> "SampleDataset":
         """The utterances of some of the speakers."""
         own = self.utterances.speaker.isin(set(speakers)).to_numpy()
@@ -231,7 +262,9 @@ class SampleDataset:
         return len(self.codes) / audio.RATE
 
     def to(self, device) -> "SampleDataset":
-        """The same data on `device`, where `batch` then stays."""
+        """The same data on `device`; what is on the disk stays there, and batches go to `device`."""
+        if self.batches_to:
+            return replace(self, batches_to=device)
         return SampleDataset(self.codes.to(device), self.features.to(device), self.frames, self.utterances)
 
     def starts(self, frames: int, shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -250,4 +283,6 @@ class SampleDataset:
         at = torch.as_tensor(starts, device=device)[:, None]
         features = self.features[at + torch.arange(-CONTEXT, frames + CONTEXT, device=device)]
         codes = self.codes[at * FRAME + torch.arange(frames * FRAME, device=device)]
+        if self.batches_to:
+            features, codes = features.to(self.batches_to), codes.to(self.batches_to)
         return features, codes.long()

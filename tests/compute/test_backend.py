@@ -5,8 +5,21 @@ import sys
 
 import pytest
 
+from pcodec import PcodecError
 from pcodec.compute import backend
 from pcodec.compute.backend import torch
+
+
+def test_the_device_is_what_the_environment_asks_for(monkeypatch):
+    monkeypatch.setenv("PCODEC_DEVICE", "cpu")
+    assert backend.device() == torch.device("cpu")
+    monkeypatch.setenv("PCODEC_DEVICE", "abacus")
+    with pytest.raises(PcodecError, match="abacus: no such device"):
+        backend.device()
+    assert backend.device("cpu") == torch.device("cpu"), "what is named goes before it"
+    if not torch.cuda.is_available():
+        with pytest.raises(PcodecError, match="cuda: no such device"):
+            backend.device("cuda")
 
 
 def test_precision_follows_the_faster_product(monkeypatch):

@@ -111,6 +111,12 @@ def interrupted(home):
         process.communicate()
         gone = wait(10, lambda: not processes(home))
         found[number.name] = (process.returncode, gone, list(home.rglob(".????????-*")))
+    short = command(home)
+    short["args"] = [*short["args"], "--trainings", "--minutes", "0.15"]
+    done = subprocess.run(**short, capture_output=True)
+    gone = wait(10, lambda: not processes(home))
+    found["minutes"] = (done.returncode, gone, list(home.rglob(".????????-*")))
+    found["told"] = done.stdout
     return found
 
 
@@ -127,9 +133,13 @@ def first(home, interrupted):
     return {"state": state(home), "silence": silence, "told": told}
 
 
-@pytest.mark.parametrize(("number", "status"), [("SIGKILL", -9), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(("number", "status"), [("SIGKILL", -9), ("SIGTERM", 143), ("SIGHUP", 129), ("minutes", 0)])
 def test_whatever_a_run_has_started_ends_with_it(interrupted, number, status):
     assert interrupted[number] == (status, True, []), "no process, nothing half-written"
+
+
+def test_minutes_that_are_over_are_told(interrupted):
+    assert interrupted["told"] == "0.15 minutes are over; the same command goes on\n"
 
 
 def test_a_second_run_on_the_same_folders_is_refused_in_one_line(interrupted):
@@ -214,6 +224,7 @@ def test_published_weights_are_not_trained_again(home, first):
         "objective",
         "mushra",
         "complexity",
+        "comparison",
     }
     measure |= {"denoising"} if os.environ.get("PCODEC_NOISE") else set()
     assert measure | {"corpus", "index"} <= inputs[True].keys()

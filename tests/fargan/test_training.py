@@ -153,3 +153,15 @@ def test_mistakes_of_the_pitch_are_octaves_and_small_errors():
     assert 0.5 < octaves.mean() < 0.8
     periods = 50 * mistaken(pitch, np.random.default_rng(3)) + 100
     assert periods.min() >= 33 - 1e-3 and periods.max() <= 255
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_learns_the_same(data):
+    (draw, _), unseen = data
+    options = {"updates": 3, "batch": 4, "frames": 6, "evaluations": 1, "critics": adversarial.Critics((128,), ahead=1)}
+    losses = {}
+    for device in ("cpu", "cuda"):
+        model = Fargan(SIZES["tiny"], seed=1).to(device)
+        history = training.fit(model, lambda n: draw, unseen, **options)
+        losses[device] = history.groupby("update").loss.mean().to_numpy()
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=0.02)

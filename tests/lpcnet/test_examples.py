@@ -126,6 +126,38 @@ def test_examples_are_kept_for_other_trainings(demo, codebooks, monkeypatch, tmp
     assert len(asked) == 8, "late draws are not kept: the disk would fill"
 
 
+def test_examples_of_much_speech_stay_on_the_disk(demo, codebooks, monkeypatch, tmp_path):
+    """They are those of memory, are prepared once, also where that was ended half-way, and batches are elsewhere."""
+    monkeypatch.setenv("PCODEC_HOME", str(tmp_path))
+    table, prepare = demo.iloc[:3], examples.prepare
+    held = examples.SampleDataset.build(table, Path(), codebooks, augment=True, draw=examples.KEPT_DRAWS)
+    monkeypatch.setattr(examples, "KEPT_HOURS", 0.0)
+    calls = []
+
+    def ends(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return prepare(*arguments)
+
+    monkeypatch.setattr(examples, "prepare", ends)
+    with pytest.raises(KeyboardInterrupt):
+        examples.SampleDataset.build(table, Path(), codebooks, augment=True, draw=examples.KEPT_DRAWS)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing half-written"
+    for _ in range(2):
+        found = examples.SampleDataset.build(table, Path(), codebooks, augment=True, draw=examples.KEPT_DRAWS)
+    assert len(calls) == 2 + 3
+    assert torch.equal(found.codes, held.codes) and torch.equal(found.features, held.features)
+    assert found.utterances.equals(held.utterances) and list(found.frames) == list(held.frames)
+    starts, _ = found.starts(5)
+    (features, codes), there = found.batch(starts[:2], 5), found.to("meta").batch(starts[:2], 5)
+    assert torch.equal(features, held.batch(starts[:2], 5)[0]) and torch.equal(codes, held.batch(starts[:2], 5)[1])
+    assert [part.device.type for part in there] == ["meta", "meta"]
+    assert found.to("meta").codes.device.type == "cpu"
+    other = examples.SampleDataset.build(table.iloc[:2], Path(), codebooks, augment=True, draw=examples.KEPT_DRAWS)
+    assert len(other.frames) == 2
+
+
 def test_silence_is_refused(demo, codebooks, tmp_path):
     audio.write(tmp_path / "silence.wav", np.zeros(16000))
     table = demo.iloc[:1].assign(path=str(tmp_path / "silence.wav"))

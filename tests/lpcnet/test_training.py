@@ -227,3 +227,13 @@ def test_pruning_leaves_blocks_and_the_diagonal():
 def test_refusals(dataset, options, message):
     with pytest.raises(PcodecError, match=message):
         training.fit(LPCNet(SMALL, seed=1), draws(dataset), dataset, **{"updates": 1, "batch": 4} | options)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_learns_the_same(dataset):
+    options = {"updates": 3, "batch": 4, "sequence": 160, "evaluations": 1, "precision": "float32"}
+    losses = {}
+    for device in ("cpu", "cuda"):
+        history = training.fit(LPCNet(SMALL, seed=1).to(device), draws(dataset), dataset, **options)
+        losses[device] = history.groupby("update").nats.mean().to_numpy()
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=0.01)

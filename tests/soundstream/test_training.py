@@ -147,3 +147,14 @@ def test_a_loud_and_a_soft_mistake_cost_alike():
 def test_refusals(data, options):
     with pytest.raises(PcodecError, match="cannot train with batch"):
         training.fit(SoundStream(SIZES["tiny"]), *data, updates=1, **options)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_learns_the_same(data):
+    options = {"updates": 4, "unquantized": 2, "batch": 4, "frames": 10, "evaluations": 1}
+    options |= {"critics": Critics((128,), ahead=1)}
+    losses = {}
+    for device in ("cpu", "cuda"):
+        history = training.fit(SoundStream(SIZES["tiny"], seed=1).to(device), *data, **options)
+        losses[device] = history.groupby("update").loss.mean().to_numpy()
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=0.02)
