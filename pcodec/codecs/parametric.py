@@ -118,10 +118,8 @@ class Codec(WholeCodec):
         Raises `PcodecError` if it cannot decode the stream.
         """
         family = stream.form.family
-        names = [name for name, decoder in (LEARNED | SEMANTIC).items() if decoder.startswith(f"{family}-")] or [
-            DEFAULT
-        ]
-        codecs = [cls.load(name) for name in names]
+        known = [name for name, decoder in (LEARNED | SEMANTIC).items() if decoder.startswith(f"{family}-")]
+        codecs = [cls.load(name, C=stream.groups if name in SEMANTIC else None) for name in known or [DEFAULT]]
         codec = next((each for each in codecs if each.identity == stream.codebooks), codecs[0])
         codec.check(stream)
         return codec

@@ -1,5 +1,7 @@
 """A stream of the semantic codec: exact length at all rates, groups, refusals, damage, lost packets, bad input."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -150,3 +152,13 @@ def test_the_shipped_one_speaks_on_the_command_line(speech, tmp_path, capsys):
         main(["encode", str(tmp_path / "a.wav"), str(tmp_path / "c.plpc"), "--codec", "semantic", "--kbps", "1"]) == 1
     )
     assert "has rates of 0.2125, 0.425, 0.525 kb/s, not 1" in capsys.readouterr().err
+
+
+def test_the_shipped_one_is_found_for_a_stream_of_groups(speech):
+    data = Codec.load("semantic", C=2).encode(speech[:16000])
+    stream = Stream.from_bytes(data)
+    found = Codec.of(stream)
+    assert (found.decoder, found.C) == ("semantic-small", 2)
+    assert len(found.decode(data)[0]) == 16000
+    with pytest.raises(PcodecError, match=r"groups-C3\.safetensors"):
+        Codec.of(dataclasses.replace(stream, groups=3))
