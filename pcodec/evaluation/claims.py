@@ -51,7 +51,7 @@ def system(name: str) -> System | None:
 
 def kind(name: str) -> str:
     """What a system is whatever its rate and groups: "LPCNet 384", "framewise large", "semantic", "Codec 2"."""
-    own = re.sub(r", (C = \d+|[\d.]+ k?b/s)", "", name)
+    own = re.sub(r", (C = \d+|[\d.]+ k?b/s|as shipped)", "", name)
     if own.split()[0] in ("general", "personalized"):
         return f"LPCNet {own.split()[1]}"
     return re.sub(r" (general|personalized|q?\d+)$", "", own)

@@ -17,12 +17,12 @@ def claims() -> str:
     """What the paper and the papers of the other families say, beside what this run has measured."""
     loss = read("validation_loss_table").query("comparison == 'estimated - control' and split == 'validation and test'")
     loss = loss.set_index(["units", "C"])
-    better = [f"{units} units, C = {C}: {between(loss.loc[units, C])}" for units in (384, 256) for C in (2, 4)]
+    better = [f"{units}, C = {C}: {between(loss.loc[units, C])}" for units in (384, 256) for C in (2, 4)]
     paired = read("objective_paired").query("measure == 'DNSMOS P.808'").set_index(["first", "second"])
 
     def dnsmos(first, second):
         rows = {C: paired.loc[f"personalized {first}, C = {C}", f"general {second}"] for C in (2, 4)}
-        return [f"{first} units, C = {C}: {between(row, 2)}" for C, row in rows.items()]
+        return [f"{first}, C = {C}: {between(row, 2)}" for C, row in rows.items()]
 
     gender = read("groups_summary-C2").set_index("split").speakers_that_agree_with_gender
     saved = read("complexity_saving").set_index("counted")
@@ -63,8 +63,7 @@ def claims() -> str:
         ("SemantiCodec: better than codecs of two to three times its rate",
          "at 0.5 and 1.6 (Codec 2): " + pair(below, "semantic, 525 b/s", "Codec 2 1600", "DNSMOS P.808"), "semantic"),
     ]  # fmt: skip
-    rows = [(*texts, f"[{page}](./docs/{page}.md)") for *texts, page in rows]
-    return lines(["claim", "here", "more"], rows)
+    return lines(["claim", "here"], [(f"[{claim}](./docs/{page}.md)", here) for claim, here, page in rows])
 
 
 def results() -> str:

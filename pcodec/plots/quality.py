@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from pcodec.plots import style
 
 COLUMNS = 4  # panels in a row
-TICKS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.6, 3.2, 6.4, 16)  # of logarithmic axes
+TICKS = {"kbps": (0.2, 0.3, 0.5, 0.8, 1.6, 3.2, 6.4), "gflops": (0.03, 0.1, 0.3, 1, 3, 10)}  # of logarithmic axes
 FAR = 10  # times, from which on an axis is logarithmic
 
 
@@ -43,7 +43,7 @@ def objective_paired(table: pd.DataFrame):
     Table: measure, first, second, better, difference, low, high.
     """
     measures = list(table.measure.unique())
-    axes = style.panels(len(measures), COLUMNS, 3.6, 2.8)
+    axes = style.panels(len(measures), COLUMNS, 3.6, max(2.8, 0.24 * table.measure.value_counts().max()))
     for number, (ax, measure) in enumerate(zip(axes, measures, strict=True)):
         rows = table[table.measure == measure].reset_index(drop=True)
         for i, row in rows.iterrows():
@@ -109,16 +109,16 @@ def kinds(table: pd.DataFrame, column: str):
     of a kind's general codecs.
     """
     measures, marks = list(table.measure.unique()), {}
-    for number, name in enumerate(dict.fromkeys(table.kind)):
+    for number, name in enumerate(dict.fromkeys(table.sort_values("own", ascending=False, kind="stable").kind)):
         colour = style.SYSTEM_COLOURS["control" if table.own[table.kind == name].all() else "other"]
         face = colour if number < len(style.MARKERS) else "white"
         marks[name] = {"marker": style.MARKERS[number % len(style.MARKERS)], "color": colour, "markerfacecolor": face}
     personalized = [f"personalized, C = {C}" for C in sorted(set(table.system.str.extract(r"C = (\d+)")[0].dropna()))]
-    axes = style.panels(len(measures), COLUMNS, 3.4, 3.2)
-    ticks = [tick for tick in TICKS if table[column].min() / 1.5 <= tick <= table[column].max() * 1.5]
+    axes = style.panels(len(measures), COLUMNS, 3.4, 3.8)
+    ticks = [tick for tick in TICKS[column] if table[column].min() / 1.5 <= tick <= table[column].max() * 1.5]
     for ax, measure in zip(axes, measures, strict=True):
         for name, rows in table[table.measure == measure].groupby("kind", sort=False):
-            general = rows[~rows.system.str.contains("C = ")].sort_values(column)
+            general = rows[~rows.system.str.contains("C = |as shipped")].sort_values(column)
             ax.plot(general[column], general["mean"], color=marks[name]["color"], linewidth=0.8)
             for row in rows.sort_values("system", ascending=False).itertuples():
                 own = next((style.system_colour(each) for each in personalized if each[-5:] in row.system), None)

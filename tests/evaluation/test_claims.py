@@ -18,13 +18,21 @@ def test_names_are_read():
     assert claims.system("personalized 256, C = 4") == ("LPCNet", 256, 4, 0.0, "")
     assert claims.system("soundstream small general, 0.8 kb/s") == ("soundstream", 1, 1, 0.8, "")
     assert claims.system("framewise large general, training 2") == ("framewise", 2, 1, 0.0, "training 2")
-    for other in ("general 384, unquantized", "Codec 2 3200", "semantic, 525 b/s, C = 2", "Opus 6", "input"):
+    for other in (
+        "general 384, unquantized",
+        "Codec 2 3200",
+        "semantic, 525 b/s, C = 2",
+        "Opus 6",
+        "input",
+        "framewise large, as shipped",
+    ):
         assert claims.system(other) is None, other
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("personalized 256, C = 4", "LPCNet 256"), ("framewise large general", "framewise large"),
+     ("soundstream small, as shipped, 0.8 kb/s", "soundstream small"),
      ("soundstream small personalized, C = 2, 0.8 kb/s", "soundstream small"), ("semantic, 212.5 b/s", "semantic"),
      ("semantic, 525 b/s, C = 2", "semantic"), ("another voice, own", "another voice, own"),
      ("Codec 2 3200", "Codec 2"), ("Opus 6", "Opus"), ("Speex wideband q0", "Speex wideband")],
