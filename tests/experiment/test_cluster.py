@@ -145,8 +145,7 @@ def home(tmp_path_factory):
     for name in ("notebooks", "workflow"):
         shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns(".*"))
     (home / "cache").mkdir()
-    (home / "pcodec").mkdir()
-    (home / "pcodec" / "data").symlink_to(ROOT / "pcodec" / "data")  # from which some trainings go on
+    (home / "pcodec").symlink_to(ROOT / "pcodec")  # its weights, from which some trainings go on
     for path in (ROOT / "cache").glob("*-v*"):  # generated voices and features
         (home / "cache" / path.name).symlink_to(path)
     (home / "workflow" / "presets" / "few.yaml").write_text(FEW)
