@@ -47,6 +47,8 @@ def reproduce(
     the run.
     """
     presets.load(preset)
+    if not 0 <= minutes < float("inf"):
+        raise PcodecError(f"minutes must be 0 (no limit) or more, got {minutes:g}")
     if not (paths.root() / profile / "config.yaml").is_file():
         raise PcodecError(f"profile {profile}: no file config.yaml")
     run = runs.run_name(preset, corpus)

@@ -201,6 +201,7 @@ def test_command_line_errors_are_one_line(capsys):
         (["run", "01_corpus", "--preset", "huge"], "no preset 'huge'"),
         (["reproduce", "--corpus", "no/such/folder"], "no corpus folder no/such/folder"),
         (["reproduce", "--preset", "huge"], "no preset 'huge'"),
+        (["reproduce", "--minutes", "-1"], "minutes must be 0 (no limit) or more, got -1"),
         (["reproduce", "--profile", "no/such"], "profile no/such: no file config.yaml"),
     ]:
         assert cli.main(arguments) == 1
