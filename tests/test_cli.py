@@ -75,7 +75,8 @@ raise SystemExit(cli.main(["info", "a.plpc"]))
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_does_not_hear_is_told_again(number):
     """What a signal raises in a callback of a library (llvmlite has one) is lost, and the command would go on."""
-    process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, text=True)
+    heeds = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}  # also where the tests run under nohup
+    process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, text=True, **heeds)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     try:

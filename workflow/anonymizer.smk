@@ -31,7 +31,7 @@ if ANONYMIZERS:
         params: values=values("19_anonymization")
         resources: **needs("19_anonymization")
         log: f"{LOGS}/19_anonymization.log"
-        threads: MANY
+        threads: threads_of("19_anonymization")
         shell: run("19_anonymization")
 
 

@@ -25,7 +25,7 @@ rule comparison:
     params: values=values("23_comparison")
     log: f"{LOGS}/23_comparison.log"
     resources: **needs("23_comparison")
-    threads: MANY
+    threads: threads_of("23_comparison")
     shell: run("23_comparison")
 
 

@@ -35,6 +35,22 @@ if not PUBLISHED:
         shell: run("13_framewise_training", options="{params.options}")
 
 
+if VALUES["grid"]["framewise_study"] and not PUBLISHED:
+
+    rule framewise_parts:
+        input: source("24_framewise_parts", plots=False), table("corpus"), f"{M}/codebooks.npz"
+        output:
+            table("framewise_parts", "framewise_parts_paired"), figure("framewise_hours", "framewise_parts_paired"),
+            notebook=f"{R}/24_framewise_parts.ipynb",
+        params: values=values("24_framewise_parts")
+        resources: **needs("24_framewise_parts")
+        log: f"{LOGS}/24_framewise_parts.log"
+        shell: run("24_framewise_parts")
+
+
+    OUTPUTS += rules.framewise_parts.output
+
+
 if FRAMEWISE:
 
     rule framewise_synthesis:
@@ -48,7 +64,7 @@ if FRAMEWISE:
         params: values=values("14_framewise_synthesis")
         resources: **needs("14_framewise_synthesis")
         log: f"{LOGS}/14_framewise_synthesis.log"
-        threads: MANY
+        threads: threads_of("14_framewise_synthesis")
         shell: run("14_framewise_synthesis")
 
 

@@ -68,7 +68,7 @@ rule synthesis:
     params: values=values("08_synthesis")
     resources: **needs("08_synthesis")
     log: f"{LOGS}/08_synthesis.log"
-    threads: MANY
+    threads: threads_of("08_synthesis")
     shell: run("08_synthesis")
 
 

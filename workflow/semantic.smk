@@ -46,7 +46,7 @@ if SEMANTIC:
         params: values=values("22_semantic")
         resources: **needs("22_semantic")
         log: f"{LOGS}/22_semantic.log"
-        threads: MANY
+        threads: threads_of("22_semantic")
         shell: run("22_semantic", options=f"-p size {SEMANTIC[0]}")
 
 

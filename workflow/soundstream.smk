@@ -66,7 +66,7 @@ if SOUNDSTREAM:
             params: values=values("17_denoising")
             resources: **needs("17_denoising")
             log: f"{LOGS}/17_denoising.log"
-            threads: MANY
+            threads: threads_of("17_denoising")
             shell: run("17_denoising")
 
 

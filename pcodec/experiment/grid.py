@@ -8,9 +8,9 @@ Conventions: a decoder's role is "general" (trained on everyone), "control" (the
 C = 1, group 0. `units` and what follows are LPCNet's; `framewise` and `framewise_C` are sizes and numbers of groups
 of framewise decoders, `soundstream` and `soundstream_C` of codecs that are learned end to end; `anonymizer` says where
 anonymizers find words, `semantic` the size of a semantic codec. `repeats` says how often control and specialists of
-framewise decoders and of codecs learned end to end are trained again, each time with the next seed. Notebooks
-06_training, 07_validation_loss, 13_framewise_training, 15_soundstream_training, 18_anonymizer_training and
-20_semantic_training.
+framewise decoders and of codecs learned end to end are trained again, each time with the next seed. `framewise_study`
+is the size of which the parts are studied, or nothing. Notebooks 06_training, 07_validation_loss,
+13_framewise_training, 15_soundstream_training, 18_anonymizer_training, 20_semantic_training and 24_framewise_parts.
 
 Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `spoken`, `check`, `GRID`.
 """
@@ -26,10 +26,10 @@ from pcodec.soundstream.config import SIZES as SOUNDSTREAM_SIZES
 # Names of a preset's grid section, with values of their types.
 GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
 GRID |= {"framewise": ["tiny"], "framewise_C": [2], "soundstream": ["tiny"], "soundstream_C": [2]}
-GRID |= {"anonymizer": ["own"], "semantic": ["tiny"], "repeats": 0}
+GRID |= {"anonymizer": ["own"], "semantic": ["tiny"], "repeats": 0, "framewise_study": "tiny"}
 OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
 OPTIONAL |= {"framewise": [], "framewise_C": [], "soundstream": [], "soundstream_C": [], "anonymizer": []}
-OPTIONAL |= {"semantic": [], "repeats": 0}
+OPTIONAL |= {"semantic": [], "repeats": 0, "framewise_study": ""}
 ROLES = ("general", "control", "group")
 
 
@@ -165,6 +165,10 @@ def check(values: dict, where: str) -> None:
     for content in values["anonymizer"]:
         if content not in CONTENTS:
             raise PcodecError(f"{where}: anonymizer must list some of {', '.join(CONTENTS)}, got {content!r}")
+    if values["framewise_study"] not in ("", *FRAMEWISE_SIZES):
+        raise PcodecError(
+            f"{where}: framewise_study must be one of {', '.join(FRAMEWISE_SIZES)}, got {values['framewise_study']!r}"
+        )
     if values["repeats"] < 0:
         raise PcodecError(f"{where}: repeats must be 0 or more, got {values['repeats']}")
     sizes = values["units"] + values["capacity"]

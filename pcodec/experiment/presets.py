@@ -18,8 +18,9 @@ from pathlib import Path
 from pcodec import PcodecError, paths
 from pcodec.experiment import grid
 
-# What a notebook needs: MB of memory, minutes, GPUs. A preset says so for each, or for all others under "default".
-RESOURCES = {"mem_mb": 4000, "runtime": 60, "gpu": 0}
+# What a notebook needs: MB of memory, minutes, GPUs; and the threads that it may use where it works on several files at
+# once. A preset says so for each, or for all others under "default".
+RESOURCES = {"mem_mb": 4000, "runtime": 60, "gpu": 0, "threads": 16}
 
 
 def names() -> list[str]:

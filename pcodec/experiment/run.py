@@ -28,6 +28,7 @@ COMMON = ("preset", "corpus", "seed")
 PROVENANCE = ["preset", "speech", "seed", "notebook", "parameters"]
 THREADS = [f"{library}_THREADS" for library in ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "VECLIB_MAXIMUM")]
 RASTER = 0.2  # share of pixels unlike their left neighbour: 0.03 to 0.16 in plots, 0.29 and more in spectrograms
+PAD = 0.1  # inches around a figure
 START = 300  # s in which a kernel must have started; a busy machine takes its time
 
 
@@ -84,9 +85,13 @@ class Run:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             figure.text(0.995, -0.01, foot, ha="right", va="top", fontsize=7, color="dimgrey")
+            if layout := figure.get_layout_engine():
+                layout.execute(figure)
+                figure.set_layout_engine(None)  # each of three drawings would lay it out anew, and draw twice
+            box = figure.get_tightbbox().padded(PAD)
             for suffix, options in ((".png", {"dpi": 150}), (".pdf", {"metadata": {"CreationDate": None}})):
                 with paths.replacing(paths.figures(self.name) / f"{name}{suffix}") as temporary:
-                    figure.savefig(temporary, bbox_inches="tight", **options)
+                    figure.savefig(temporary, bbox_inches=box, **options)
                     if suffix == ".png":
                         temporary.write_bytes(_compact(temporary.read_bytes()))
 

@@ -5,7 +5,7 @@ it would have had; a checkpoint of another training is not continued.
 
 Conventions: a training is known by a digest of its settings, its data and its first weights (`digest`).
 
-Contents: `Checkpoint`, `digest`.
+Contents: `Checkpoint`, `digest`, `hours`.
 """
 
 import pickle
@@ -30,6 +30,12 @@ def digest(settings, *arrays) -> str:
             array = array.detach().cpu().numpy()
         value = zlib.crc32(np.ascontiguousarray(array), value)
     return f"{value:08x}"
+
+
+def hours(*files: Path) -> float:
+    """Hours that trainings have taken so far, evaluations not counted, however often they were stopped; of the files of
+    `loop.fit`'s checkpoints."""
+    return sum(torch.load(file, weights_only=False)["progress"]["elapsed"] for file in files) / 3600
 
 
 class Checkpoint:

@@ -19,6 +19,7 @@ from pcodec.plots.quality import (
     objective,
     objective_paired,
     quality_complexity,
+    quality_hours,
     rate_quality,
 )
 from pcodec.plots.semantic import probes, sampling, vocabularies
@@ -64,6 +65,7 @@ __all__ = [
     "probes",
     "projection",
     "quality_complexity",
+    "quality_hours",
     "quantization",
     "rate",
     "rate_quality",

@@ -3,10 +3,10 @@
 Task: draw means with their intervals for each system, alone, in pairs, against the rate and against operations.
 
 Conventions: a system's colour is its role, its marker says which system of that role it is; intervals are of 95 %.
-Notebooks 09_objective, 10_mushra, 11_complexity, 17_denoising and 23_comparison.
+Notebooks 09_objective, 10_mushra, 11_complexity, 17_denoising, 23_comparison and 24_framewise_parts.
 
 Contents: `objective`, `objective_paired`, `rate_quality`, `kinds`, `denoising`, `mushra`, `complexity`,
-`quality_complexity`.
+`quality_complexity`, `quality_hours`.
 """
 
 import matplotlib.pyplot as plt
@@ -73,6 +73,12 @@ def quality_complexity(table: pd.DataFrame):
     of the family's `complexity.parts`.
     """
     return _against(table, "gflops", f"{style.EVERY_OPERATION}, dense weights", "{:.2f}")
+
+
+def quality_hours(table: pd.DataFrame):
+    """A measure against the hours that learning took, a panel per measure. Table: measure, better, system, hours, mean,
+    low, high."""
+    return _against(table, "hours", "training (hours of one core)", "{:.2f} h")
 
 
 def _against(table, column, label, entry):

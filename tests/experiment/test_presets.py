@@ -55,10 +55,11 @@ def test_values_of_the_right_type_pass(home):
 def test_a_notebook_needs_what_its_preset_says(home):
     write(home, f"{GRID}\nresources: {{default: {{mem_mb: 500}}, 01_x: {{runtime: 7, gpu: 1}}}}")
     preset = presets.load("mine")
-    assert presets.resources(preset, "01_x") == {"mem_mb": 500, "runtime": 7, "gpu": 1}
-    assert presets.resources(preset, "02_y") == {"mem_mb": 500, "runtime": presets.RESOURCES["runtime"]}, "no gpu=0"
+    assert presets.resources(preset, "01_x") == {"mem_mb": 500, "runtime": 7, "gpu": 1, "threads": 16}
+    others = {name: presets.RESOURCES[name] for name in ("runtime", "threads")}
+    assert presets.resources(preset, "02_y") == {"mem_mb": 500} | others, "no gpu=0"
     write(home, GRID)
-    assert presets.resources(presets.load("mine"), "01_x") == {"mem_mb": 4000, "runtime": 60}
+    assert presets.resources(presets.load("mine"), "01_x") == {"mem_mb": 4000, "runtime": 60, "threads": 16}
 
 
 def test_a_notebook_s_own_value_goes_before_the_grid_s(home):
@@ -87,6 +88,7 @@ def test_a_notebook_s_own_value_goes_before_the_grid_s(home):
         ("grid: {seed: 1, units: [16], C: [2], framewise_C: [4]}", r"framewise_C must be among C, got \[4\]"),
         ("grid: {seed: 1, units: [16], C: [2], soundstream: [huge]}", r"sizes of large, small, tiny, got 'huge'"),
         ("grid: {seed: 1, units: [16], C: [2], capacity: [16]}", r"capacity lists a value twice: \[16, 16\]"),
+        ("grid: {seed: 1, units: [16], C: [2], framewise_study: huge}", r"framewise_study must be one of .*got .huge."),
         ("grid: {seed: 1, units: [16], C: [2], repeats: -1}", r"repeats must be 0 or more, got -1"),
         (
             GRID + "\nresources: {default: {mem_gb: 4}}",

@@ -18,7 +18,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TINY = """
-grid: {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny], soundstream: [tiny], soundstream_C: [2]}
+grid:
+  {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny], framewise_study: tiny, soundstream: [tiny],
+   soundstream_C: [2]}
 01_corpus:
   {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 9}
 03_bitstream: {max_frames: 4800}
@@ -34,6 +36,9 @@ grid: {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny], soundstream: 
 15_soundstream_training: {unquantized: 1, spectral_updates: 2, critic_updates: 1, extra_updates: 1, evaluations: 1}
 16_soundstream: {rates: [0.8, 1.6], lossy: 1}
 17_denoising: {snrs: [5], utterances: 1, measures: [STOI]}
+24_framewise_parts:
+  {updates: [1], critic_updates: 1, critics_ahead: 1, batch: 2, frames: 2, utterances: 1, measures: [STOI]}
+resources: {default: {threads: 1}}
 """
 
 
@@ -159,6 +164,7 @@ def test_silence_is_short(first):
 def test_every_step_leaves_figures_and_labelled_tables(home, first):
     figures = {path.name for path in (home / "figures" / "tiny-demo").iterdir()}
     made = ["embedding", "groups-C2", "validation_loss", "spectrograms", "objective", "features", "soundstream_codes"]
+    made.append("framewise_parts_paired")
     for name in [*made, *(["denoising"] if os.environ.get("PCODEC_NOISE") else [])]:
         assert {f"{name}.png", f"{name}.pdf"} <= figures
     tables = sorted((home / "results" / "tiny-demo").glob("*.csv"))
@@ -214,7 +220,7 @@ def test_published_weights_are_not_trained_again(home, first):
     assert done.returncode != 0
     assert f"{table.name}: missing; restore it, or delete models/tiny-demo" in done.stderr.splitlines()[-1]
     learn = {"bitstream", "embedding", "groups", "training", "personalization"}
-    learn |= {"framewise_training", "soundstream_training"}
+    learn |= {"framewise_training", "framewise_parts", "soundstream_training"}
     assert inputs[False].keys() - inputs[True].keys() == learn
     measure = {
         "validation_loss",

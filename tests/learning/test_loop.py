@@ -81,6 +81,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(critic, average, tmp_path,
     pd.testing.assert_frame_equal(again.training, history.training)
     finished = Line(critic=critic)
     loop.fit(finished, checkpoint=tmp_path / "c.pt", **options)
+    assert 0 < checkpoint.hours(tmp_path / "c.pt") < 0.01 and checkpoint.hours() == 0
     assert finished.seen == [] and all(
         torch.equal(a, b) for a, b in zip(weights(whole), weights(finished), strict=True)
     )
