@@ -136,6 +136,19 @@ def spectral_losses(name: str) -> str:
                   "other groups' - control", "interaction"], rows)  # fmt: skip
 
 
+def framewise_parts() -> str:
+    """The framewise decoder after more and more hours, without its parts, and beside critics."""
+    table = read("framewise_parts")
+    measures = {"STOI": 3, "ESTOI": 3, "PESQ-WB": 2, "pitch error": 3, "buzz": 3, "DNSMOS P.808": 2}
+    rows = []
+    for system, part in table.groupby("system", sort=False):
+        means = part.set_index(["pitch", "measure"])["mean"]
+        own = [f"{means['right', name]:.{digits}f}" for name, digits in measures.items()]
+        first = part.iloc[0]
+        rows.append((system, f"{60 * first.hours:.0f}", f"{first.loss:.4f}", *own, f"{means['wrong', 'ESTOI']:.3f}"))
+    return lines(["decoder", "minutes", "loss", *measures, "ESTOI, pitch wrong"], rows)
+
+
 def framewise_losses() -> str:
     return spectral_losses("framewise_loss")
 

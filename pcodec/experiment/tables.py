@@ -30,6 +30,7 @@ TABLES = {
     "curves": published.curves,
     "losses": published.losses,
     "framewise-losses": families.framewise_losses,
+    "framewise-parts": families.framewise_parts,
     "soundstream-losses": families.soundstream_losses,
     "mismatch": published.mismatch,
     "objective": published.objective,
