@@ -85,10 +85,11 @@ def groups() -> str:
 def curves() -> str:
     """Loss of validation speakers while control and groups' decoders learn."""
     table = read("validation_loss").replace({"system": {"general": "control"}})
+    table["update"] -= table.groupby("units")["update"].transform("min")
     wide = table.pivot_table(index=["units", "system"], columns="update", values="nats").sort_index(
         ascending=[False, True]
     )
-    header = ["units", "decoder", *(f"{update} updates" for update in wide.columns)]
+    header = ["units", "decoder", "general", *(f"{update} updates" for update in wide.columns[1:])]
     return lines(header, [(*row.Index, *(f"{value:.4f}" for value in row[1:])) for row in wide.itertuples()])
 
 

@@ -37,11 +37,9 @@ def validation_loss(curves: pd.DataFrame):
     branches. A general decoder of one or two points is drawn as points.
     """
     sizes = sorted(curves.units.unique(), reverse=True)
-    branched = curves[curves.system != "general"]
-    branch = branched["update"].min() if len(branched) else curves["update"].min()
-    parts = [curves[curves["update"] >= branch]]
-    if ((curves.system == "general") & (curves["update"] < branch)).any():
-        parts.insert(0, curves)
+    branches = curves["update"].where(curves.system != "general").groupby(curves.units).min()
+    before = curves["update"] < curves.units.map(branches)
+    parts = [curves, curves[~before]] if (before & (curves.system == "general")).any() else [curves[~before]]
     figure, axes = plt.subplots(
         len(parts), len(sizes), figsize=(4.6 * len(sizes), 3.2 * len(parts) + 0.5), sharey="row", squeeze=False,
         layout="constrained",
@@ -57,8 +55,8 @@ def validation_loss(curves: pd.DataFrame):
                     marks["marker"] = ""
                 points = points.sort_values("update")
                 ax.plot(points["update"], points.nats, **marks)
-            if len(branched):
-                ax.axvline(branch, color=style.GREY, linestyle=":")
+            if pd.notna(branches[units]):
+                ax.axvline(branches[units], color=style.GREY, linestyle=":")
             ax.set_xlabel("updates")
         row[0].set_ylabel("validation loss\n(nats per sample)")
     for ax, units in zip(axes[0], sizes, strict=True):
