@@ -3,6 +3,7 @@
 SHIPPED = {  # name: decoder, C
     "framewise": ("fargan-large", 1),
     "framewise-small": ("fargan-small", 1),
+    "framewise-tiny": ("fargan-tiny", 1),
     "general": ("lpcnet-384", 1),
     "general-small": ("lpcnet-256", 1),
     "personalized": ("lpcnet-256", 2),

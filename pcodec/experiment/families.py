@@ -145,8 +145,8 @@ def framewise_parts() -> str:
         means = part.set_index(["pitch", "measure"])["mean"]
         own = [f"{means['right', name]:.{digits}f}" for name, digits in measures.items()]
         first = part.iloc[0]
-        rows.append((system, f"{60 * first.hours:.0f}", f"{first.loss:.4f}", *own, f"{means['wrong', 'ESTOI']:.3f}"))
-    return lines(["decoder", "minutes", "loss", *measures, "ESTOI, pitch wrong"], rows)
+        rows.append((system, f"{first.loss:.4f}", *own, f"{means['wrong', 'ESTOI']:.3f}"))
+    return lines(["decoder", "loss", *measures, "ESTOI, pitch wrong"], rows)
 
 
 def framewise_losses() -> str:

@@ -286,7 +286,7 @@ def test_refusals(coder, one_for_all, codec_folder, speech, tmp_path):
             "nowhere",
             "lpcnet-32",
             2,
-            "nowhere: neither a folder nor one of framewise, framewise-small, general, general-small",
+            "nowhere: neither a folder nor one of framewise, framewise-small, framewise-tiny, general",
         ),
         (codec_folder, "lpcnet-32", None, "the decoder and the number of groups"),
         (codec_folder, "lpcnet-48", 2, "lpcnet-48-general.safetensors: no such decoder"),
