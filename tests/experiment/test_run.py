@@ -116,7 +116,7 @@ def slow(home, code):
 
 
 def test_a_silent_notebook_is_heard_of(home, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "SECONDS", 0.5)
+    monkeypatch.setattr(progress, "SECONDS", 0.1)
     run.run(slow(home, "time.sleep(2)"), home / "a.ipynb", {"seed": 2})
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("a: starting: ") and re.fullmatch(r"a: \d+ s", said[-1])
