@@ -169,8 +169,14 @@ def attack(
 
 
 def distinctiveness(files: pd.DataFrame, recognizer: Callable, system: str) -> tuple[float, float]:
-    """How far a system's voices are apart, in dB of natural ones', and how far from their own (de-identification)."""
+    """How far a system's voices are apart, in dB of natural ones', and how far from their own (de-identification).
+
+    Of speakers with two tested utterances or more; NaN where there are fewer than two of them.
+    """
     tested = files[files.part == TESTED]
+    tested = tested[tested.groupby(["system", "speaker"]).speaker.transform("size") >= 2]
+    if tested.speaker.nunique() < 2:
+        return float("nan"), float("nan")
     natural, other = (tested[tested.system == name] for name in (NATURAL, system))
     z, converted = embeddings(natural, recognizer), embeddings(other, recognizer)
     whose, changed = natural.speaker.tolist(), other.speaker.tolist()

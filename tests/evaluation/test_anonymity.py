@@ -84,6 +84,15 @@ def test_no_voices_are_no_distance(files):
     assert gain < -5.0
 
 
+def test_distance_is_of_speakers_with_two_pieces(files):
+    twice = _twice(files)
+    once = twice.drop_duplicates(["system", "speaker"])
+    assert np.isnan(anonymity.distinctiveness(once, known, "noise")).all()
+    lonely = pd.concat([twice, once.head(1).assign(speaker="lonely")], ignore_index=True)
+    expected = anonymity.distinctiveness(twice, known, "noise")
+    assert anonymity.distinctiveness(lonely, known, "noise") == pytest.approx(expected)
+
+
 def _twice(files):
     """Two tested files of each speaker."""
     return files.assign(part=anonymity.TESTED)
