@@ -42,9 +42,7 @@ def test_more_noise_is_worse(name, speech):
     values = [measured(name, speech, noisy(speech, snr)) for snr in (40, 20, 10, 0)]
     drowned = measured(name, speech, noisy(speech, -15))
     better = metrics.MEASURES[name].better
-    if name == "word errors":  # of eight words, which the recognizer guesses otherwise on other processors
-        assert values[0] < min(values[1:])
-    elif name != "DistillMOS":  # which prefers a generated voice with a little noise
+    if name != "DistillMOS":  # which prefers a generated voice with a little noise
         assert values == sorted(values, reverse=better == "higher")
     assert drowned < values[0] if better == "higher" else drowned > values[0]
 
@@ -53,8 +51,6 @@ def test_more_noise_is_worse(name, speech):
 def test_golden(name, speech):
     tone = speech + 0.01 * np.sin(np.arange(len(speech)) * 0.7).astype(np.float32)
     tolerance = 1e-3 if name in ("PESQ-WB", "DNSMOS P.808", "DistillMOS", "ViSQOL", "speaker similarity") else 1e-5
-    if name == "word errors":
-        tolerance = 0.126  # one word of eight: the recognizer's 8-bit products differ between processors
     assert measured(name, speech, tone) == pytest.approx(GOLDEN[name], abs=tolerance)
 
 
