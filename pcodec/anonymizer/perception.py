@@ -20,7 +20,7 @@ import pandas as pd
 
 from pcodec import PcodecError
 from pcodec.anonymizer import tracker as trackers
-from pcodec.anonymizer.spectra import VOICED
+from pcodec.bitstream.quantizer import VOICED
 from pcodec.compute.backend import torch
 from pcodec.features.hearing import SCALE
 from pcodec.learning import recognizer as recognizers

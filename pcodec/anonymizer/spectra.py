@@ -13,6 +13,7 @@ import numpy as np
 import scipy.optimize
 
 from pcodec import PcodecError
+from pcodec.bitstream.quantizer import VOICED
 from pcodec.features.analysis import FEATURES, Analysis
 from pcodec.features.cepstrum import BANDS, DCT, LEVEL, band_log_energies
 from pcodec.features.hearing import LOWEST, SCALE, Speech
@@ -20,7 +21,6 @@ from pcodec.learning.recognizer import MELS
 from pcodec.speech import audio
 
 PITCH = 150.0  # Hz, near which log pitch is 0
-VOICED = 0.3  # pitch correlation from which a frame is voiced, as in the packets
 
 
 def prosody(lags: np.ndarray, correlation: np.ndarray, mel: np.ndarray, at: float) -> np.ndarray:

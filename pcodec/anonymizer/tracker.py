@@ -18,6 +18,7 @@ import scipy.ndimage
 import scipy.signal
 
 from pcodec.anonymizer import spectra
+from pcodec.bitstream.quantizer import VOICED
 from pcodec.compute.backend import torch
 from pcodec.features import hearing
 from pcodec.learning import loop, network, optimizers
@@ -92,7 +93,7 @@ def labels(samples: np.ndarray, speech: hearing.Speech) -> np.ndarray:
     hertz = np.full((count, FORMANTS), np.nan)
     found = formants(samples)[:count]
     hertz[: len(found)] = found
-    voiced = speech.correlation > spectra.VOICED
+    voiced = speech.correlation > VOICED
     logs = np.where(voiced, np.log(audio.RATE / speech.lags / spectra.PITCH), np.nan)
     hertz[~voiced] = np.nan
     return np.column_stack([hertz / 1000.0, logs, voiced]).astype(np.float32)

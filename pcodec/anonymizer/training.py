@@ -20,6 +20,7 @@ from pcodec import PcodecError
 from pcodec.anonymizer import spectra, voices
 from pcodec.anonymizer.model import Anonymizer
 from pcodec.anonymizer.perception import Pair, Perception
+from pcodec.bitstream.quantizer import VOICED
 from pcodec.compute.backend import torch
 from pcodec.features import hearing
 from pcodec.learning import loop, optimizers, recognizer
@@ -177,7 +178,7 @@ def evaluate(model: Anonymizer, data: Examples, perception: Perception | None = 
             start = (data.lengths[which] - FRAMES) // 4 * 2
             mel, prosody, voice, codes = data.batch(np.array([which]), np.array([start]), model)
             found = model(mel, prosody, voice, codes).mel
-            pair = Pair(found, mel, prosody[..., 1] > spectra.VOICED)
+            pair = Pair(found, mel, prosody[..., 1] > VOICED)
             rows.append({name: value.item() for name, value in perception.parts(pair).items()})
     model.train()
     return pd.concat([data.utterances, pd.DataFrame(rows)], axis=1)
@@ -206,12 +207,12 @@ class _Converting(loop.Task):
             turned = np.roll(np.arange(self.count), 1)
             moved = prosody.clone()
             shift = np.nan_to_num(self.train.pitch[which][turned, 0] - self.train.pitch[which][:, 0])
-            moved[..., 0] += torch.from_numpy(shift.astype(np.float32))[:, None] * (prosody[..., 1] > spectra.VOICED)
+            moved[..., 0] += torch.from_numpy(shift.astype(np.float32))[:, None] * (prosody[..., 1] > VOICED)
             target = voice[turned]
             with torch.no_grad():
                 own = codes or self.model.codes(mel)
             other = self.model.decode(own, moved, target)
-        return Pair(written, mel, prosody[..., 1] > spectra.VOICED, other, voice, target), loss
+        return Pair(written, mel, prosody[..., 1] > VOICED, other, voice, target), loss
 
     def measured(self):
         """Pairs on which losses are scaled, after whatever this training has seen."""

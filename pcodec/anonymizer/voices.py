@@ -19,7 +19,7 @@ import numpy as np
 
 from pcodec import PcodecError
 from pcodec.anonymizer.config import VOICES
-from pcodec.anonymizer.spectra import VOICED
+from pcodec.bitstream.quantizer import VOICED
 from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN, Analysis, lag
 from pcodec.speakers.voiceprint import UNITS
 from pcodec.speech import audio

@@ -20,11 +20,11 @@ import pandas as pd
 import scipy.signal
 
 from pcodec import PcodecError, features
+from pcodec.evaluation.metrics import VOICED
 from pcodec.speech import audio
 
 BINS = 100  # of scores, at most, with ten mated trials each at least: as in the challenge's toolkit
 LOWEST = 75.0  # Hz; a lower pitch counts as none
-VOICED = 0.6  # pitch correlation over which a frame is voiced
 DRAWS = 500
 
 

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from pcodec import PcodecError
+from pcodec.bitstream.quantizer import VOICED
 from pcodec.features.analysis import FEATURES
 from pcodec.features.pitch import LAG_MAX, LAG_MIN
 from pcodec.features.vocoder import SILENCE
 from pcodec.speakers.voiceprint import UNITS
 
 LOWEST = -30.0  # of the first cepstrum, relative to the level; less is nothing
-VOICED = 0.3  # pitch correlation from which a frame is voiced, as in the packets
 PITCH, CORRELATION = FEATURES["pitch"], FEATURES["correlation"]
 LEVEL, LEVEL_STEP = -14.0, 0.15  # of the first cepstrum: what byte 1 means, and the next; byte 0 is a silent signal
 LAG = np.log(LAG_MIN), np.log(LAG_MAX)  # of bytes 0 and 255

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from pcodec import PcodecError
+from pcodec.bitstream.quantizer import VOICED
 from pcodec.compute.backend import torch
 from pcodec.features import hearing
 from pcodec.learning import loop, optimizers, recognizer
@@ -249,7 +250,7 @@ def _weighted(model, errors, x):
     weights = torch.from_numpy(tokens.weights(model.spread.numpy())).to(errors)
     correlation = x[..., tokens.CORRELATION] * model.spread[tokens.CORRELATION] + model.mean[tokens.CORRELATION]
     here = torch.ones_like(errors)
-    here[..., tokens.PITCH] = (correlation > tokens.VOICED).to(errors)
+    here[..., tokens.PITCH] = (correlation > VOICED).to(errors)
     return errors * weights * here
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from patience import wait
 
 from pcodec.experiment import presets
 
@@ -118,13 +119,6 @@ class Cluster:
 
 def _found(name):
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-
-
-def wait(seconds, condition):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.2)
-    return condition()
 
 
 @pytest.fixture(scope="module")

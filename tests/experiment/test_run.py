@@ -10,13 +10,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from patience import wait
 from PIL import Image
 
 from pcodec import PcodecError, cli, paths
@@ -153,12 +153,6 @@ def test_a_kernel_ends_with_its_run(home, number):
     process.wait()
     wait(10, lambda: not here())
     assert not here() and not list(home.rglob("02_slow.ipynb"))[1:]
-
-
-def wait(seconds, condition):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.1)
 
 
 def test_weights_trained_again_stand_where_a_codec_looks_for_them(home):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from patience import wait
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -94,13 +95,6 @@ def processes(home):
         except psutil.Error:
             continue
     return found
-
-
-def wait(seconds, condition):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.1)
-    return condition()
 
 
 @pytest.fixture(scope="module")
