@@ -21,7 +21,7 @@ class Kernels(AsyncKernelManager):
         server = os.environ.get("PCODEC_WARM")  # its socket
         if not server or os.environ.get("OMP_NUM_THREADS") != "1":
             return command
-        return [sys.executable, "-m", "pcodec.experiment.warm", "ask", server, *command[command.index("-f") :]]
+        return [sys.executable, "-m", "pcodec.experiment.warm", "kernel", server, *command[command.index("-f") :]]
 
 
 def config(folder: str) -> Config:

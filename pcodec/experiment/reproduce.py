@@ -64,7 +64,7 @@ def reproduce(
     with _alone(run) as lock, _guarded(run, lock) as environment, between:
         if profile == LOCAL:
             _compile_ahead(environment)
-            environment = _with_warm_kernels(run, environment)
+            environment = _with_warm_start(run, environment)
         process = subprocess.Popen(
             command, cwd=paths.root(), env=environment, stdin=subprocess.DEVNULL,
             stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
@@ -150,8 +150,9 @@ def _compile_ahead(environment):
     subprocess.Popen(command, cwd=paths.root(), env=environment | one, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
-def _with_warm_kernels(run, environment):
-    """The environment, in which kernels of one thread start from a process that has imported the libraries."""
+def _with_warm_start(run, environment):
+    """The environment, in which `pcodec run` and kernels of one thread start from a process that has imported the
+    libraries."""
     socket = paths.cache("locks") / f"{run}.socket"
     if sys.platform != "linux" or len(os.fsencode(socket)) > LONGEST:
         return environment

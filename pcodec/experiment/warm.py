@@ -1,14 +1,14 @@
-"""Kernels that need not import the libraries, because they are forked from a process that has.
+"""Processes that need not import the libraries, because they are forked from one that has.
 
-Task: in a small run, importing torch, pandas and seaborn anew for each of some forty notebooks takes longer than what
-they compute. `serve` is the process that imports, once, when the first kernel is asked for; `ask` takes a kernel's
-place: it has a kernel forked, and lives as long as that does.
+Task: in a small run, importing torch, pandas, seaborn and papermill anew for each of some forty notebooks takes longer
+than what they compute. `serve` is the process that imports, once, when the first process is asked for. `kernel` and
+`run` take the place of a kernel and of `pcodec run`: they have it forked, and live as long as it does.
 
 Conventions: modules of pcodec are not imported ahead, so that a notebook has them as they are when it starts. Linux
-only; where there is no server, a kernel starts as it always does. Only for kernels of one thread: libraries fix their
-number of threads when they are imported.
+only; where there is no server, all starts as it always does. Only for kernels of one thread: libraries fix their number
+of threads when they are imported.
 
-Contents: `serve`, `ask`, `compile_ahead`.
+Contents: `serve`, `kernel`, `run`, `compile_ahead`.
 """
 
 import contextlib
@@ -19,18 +19,20 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 
 LIBRARIES = (
     "IPython.display", "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib.pyplot", "numba", "numpy", "pandas",
-    "scipy.signal", "scipy.special", "scipy.stats", "seaborn", "sklearn.cluster", "sklearn.manifold", "soundfile",
-    "torch", "torch._dynamo", "tqdm",  # torch's optimizers import _dynamo
+    "papermill", "scipy.signal", "scipy.special", "scipy.stats", "seaborn", "sklearn.cluster", "sklearn.manifold",
+    "soundfile", "torch", "torch._dynamo", "tqdm",  # torch's optimizers import _dynamo
 )  # fmt: skip
 MESSAGE = 2**20  # bytes of a question, at most: a command line and an environment
 
 
 def serve(path: str) -> None:
-    """Listen at a socket, and fork a kernel for everyone who asks there."""
+    """Listen at a socket, and fork a process for everyone who asks there."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as ipykernel sets it before an import
+    sys.modules["rfc3987_syntax"] = None  # what papermill does not need of jsonschema, and takes long
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
@@ -42,13 +44,15 @@ def serve(path: str) -> None:
         question, outputs, _, _ = socket.recv_fds(connection, MESSAGE, 2)
         if os.fork() == 0:
             server.close()
-            _become_kernel(connection, outputs, **json.loads(question))
+            _become(connection, outputs, **json.loads(question))
         for output in outputs:
             os.close(output)
         connection.close()
 
 
-def _become_kernel(connection, outputs, arguments, environment, folder):
+def _become(connection, outputs, what, arguments, environment, folder):
+    """Be the process that was asked for, to its end; its exit status is the answer."""
+    status = 1
     for number, output in enumerate(outputs, 1):
         os.dup2(output, number)
         os.close(output)
@@ -58,34 +62,57 @@ def _become_kernel(connection, outputs, arguments, environment, folder):
     os.environ.clear()
     os.environ.update(environment)
     threading.Thread(target=_heed, args=[connection], daemon=True).start()
-    from ipykernel.kernelapp import launch_new_instance
-
     try:
-        launch_new_instance(argv=arguments)
+        if what == "kernel":
+            from ipykernel.kernelapp import launch_new_instance as main
+        else:
+            from pcodec.cli import main
+        status = main(arguments) or 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
-        os._exit(0)
+        with contextlib.suppress(OSError):
+            connection.send(bytes([status]))
+        os._exit(status)
 
 
 def _heed(connection):
-    """Do what happens to the process in whose place this kernel is."""
-    while connection.recv(1):
-        os.kill(os.getpid(), signal.SIGINT)
+    """Do what happens to the process in whose place this one is."""
+    while number := connection.recv(1):
+        os.kill(os.getpid(), number[0])
     os._exit(1)
 
 
-def ask(path: str, *arguments: str) -> None:
-    """Have a kernel forked and wait for its end; without a server, become one."""
+def kernel(path: str, *arguments: str) -> int:
+    """In place of a kernel. Jupyter interrupts it before its end."""
+    return _ask(path, "kernel", arguments, ["-m", "ipykernel_launcher"], [signal.SIGINT])
+
+
+def run(*arguments: str) -> int:
+    """In place of `pcodec run`, which tidies up before it ends."""
+    arguments = "run", *arguments
+    ends = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    return _ask(os.environ.get("PCODEC_WARM", ""), "run", arguments, ["-m", "pcodec"], ends)
+
+
+def _ask(path, what, arguments, without, signals):
+    """Have a process forked, pass `signals` on to it, and wait for its exit status; without a server, become it."""
     with socket.socket(socket.AF_UNIX) as connection:
-        question = {"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}
+        question = {"what": what, "arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}
         try:
             connection.connect(path)
             socket.send_fds(connection, [json.dumps(question).encode()], [1, 2])
         except OSError:
-            os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *arguments])
-        signal.signal(signal.SIGINT, lambda *_: connection.send(b"i"))  # jupyter interrupts a kernel before its end
-        with contextlib.suppress(ConnectionResetError):  # it has ended before it read the interrupt
-            connection.recv(1)
+            os.execv(sys.executable, [sys.executable, *without, *arguments])
+        for number in signals:
+            signal.signal(number, lambda number, _: connection.send(bytes([number])))
+        with contextlib.suppress(ConnectionResetError):  # it has ended before it read a signal
+            if status := connection.recv(1):
+                return status[0]
+    return 1
 
 
 def compile_ahead() -> None:
@@ -110,4 +137,4 @@ def compile_ahead() -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "compile": compile_ahead}[sys.argv[1]](*sys.argv[2:])
+    sys.exit({"serve": serve, "kernel": kernel, "run": run, "compile": compile_ahead}[sys.argv[1]](*sys.argv[2:]))

@@ -103,7 +103,7 @@ def interrupted(home):
     found = {}
     for number, kernels in ((signal.SIGKILL, 1), (signal.SIGTERM, 2), (signal.SIGHUP, 1)):
         process = started(home)
-        assert wait(120, lambda n=kernels: sum("pcodec.experiment.warm ask" in line for line in processes(home)) >= n)
+        assert wait(120, lambda n=kernels: sum("experiment.warm kernel" in line for line in processes(home)) >= n)
         found["rival"] = (process.pid, reproduce(home)) if number == signal.SIGKILL else found["rival"]
         time.sleep(1)
         process.send_signal(number)
