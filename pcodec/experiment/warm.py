@@ -15,6 +15,7 @@ import contextlib
 import importlib
 import json
 import os
+import runpy
 import signal
 import socket
 import sys
@@ -64,10 +65,13 @@ def _become(connection, outputs, what, arguments, environment, folder):
     threading.Thread(target=_heed, args=[connection], daemon=True).start()
     try:
         if what == "kernel":
-            from ipykernel.kernelapp import launch_new_instance as main
+            from ipykernel.kernelapp import launch_new_instance
+
+            launch_new_instance(argv=arguments)
         else:
-            from pcodec.cli import main
-        status = main(arguments) or 0
+            sys.argv[1:] = arguments
+            runpy.run_module("pcodec", run_name="__main__")
+        status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -109,7 +113,7 @@ def _ask(path, what, arguments, without, signals):
             os.execv(sys.executable, [sys.executable, *without, *arguments])
         for number in signals:
             signal.signal(number, lambda number, _: connection.send(bytes([number])))
-        with contextlib.suppress(ConnectionResetError):  # it has ended before it read a signal
+        with contextlib.suppress(ConnectionError):  # it has ended before it read a signal
             if status := connection.recv(1):
                 return status[0]
     return 1
