@@ -25,9 +25,12 @@ class PcodecError(Exception):
         return cls(f"{path}: {what}: {' '.join(str(error).split())}")
 
 
+NOTE = "pcodec: note: "
+
+
 def note(text: str) -> None:
     """Tell the user, on standard error, what was decided for him."""
-    print(f"pcodec: note: {text}", file=sys.stderr)
+    print(NOTE + text, file=sys.stderr)
 
 
 def threads() -> int:

@@ -1,14 +1,9 @@
 # Everything side by side, from what the other notebooks have decoded and rated.
 
-AGAIN = [
-    decoder.name
-    for planned in (
-        grid.framewise(VALUES["grid"] | {"framewise_C": values("23_comparison")["framewise_C"]}),
-        grid.soundstream(VALUES["grid"] | {"soundstream_C": values("23_comparison")["soundstream_C"]}),
-    )
-    for decoder in planned
-    if decoder.repeat
-]  # second trainings, whose weights are read
+COMPARED = VALUES["grid"] | values("23_comparison")
+AGAIN = [  # second trainings, whose weights are read
+    decoder.name for decoder in grid.framewise(COMPARED) + grid.soundstream(COMPARED) if decoder.repeat
+]
 
 
 rule comparison:
@@ -16,8 +11,7 @@ rule comparison:
         source("23_comparison"), rules.objective.output, rules.complexity.output, DECODED, model(*AGAIN),
         rules.semantic.output if SEMANTIC else [],
         model(
-            *(f"anonymizer-{content}" for content in values("23_comparison")["anonymizer"]
-              if not values("23_comparison").get("first"))
+            *(f"anonymizer-{content}" for content in COMPARED["anonymizer"] if not COMPARED.get("first"))
         ),
     output:
         table("comparison", "claims"), figure("comparison_rate", "comparison_cost", "claims"),

@@ -1,11 +1,9 @@
 # The framewise decoder: trained, played, and decoded with lost packets. It decodes the utterances that LPCNet does.
 
 FRAMEWISE = {decoder.name: decoder for decoder in grid.framewise(VALUES["grid"])}
-FRAMEWISE_GROUPS = values("14_framewise_synthesis")["framewise_C"]  # of those that decode speech
-FRAMEWISE_SPOKEN = [
-    decoder.name
-    for decoder in grid.spoken(grid.framewise(VALUES["grid"] | {"framewise_C": FRAMEWISE_GROUPS}))
-]
+FRAMEWISE_SPEAKING = VALUES["grid"] | values("14_framewise_synthesis")  # sizes and groups of those that decode speech
+FRAMEWISE_GROUPS = FRAMEWISE_SPEAKING["framewise_C"]
+FRAMEWISE_SPOKEN = [decoder.name for decoder in grid.spoken(grid.framewise(FRAMEWISE_SPEAKING))]
 TRAINED += table(*(f"training-{name}" for name in FRAMEWISE))
 
 

@@ -1,10 +1,9 @@
 # Codecs that are learned end to end: trained; heard stage by stage, decoded, with lost packets; with noise around.
 
 SOUNDSTREAM = {codec.name: codec for codec in grid.soundstream(VALUES["grid"])}
-SOUNDSTREAM_GROUPS = values("16_soundstream")["soundstream_C"]  # of those that decode speech
-SOUNDSTREAM_SPOKEN = [
-    codec.name for codec in grid.spoken(grid.soundstream(VALUES["grid"] | {"soundstream_C": SOUNDSTREAM_GROUPS}))
-]
+SOUNDSTREAM_SPEAKING = VALUES["grid"] | values("16_soundstream")  # sizes and groups of those that decode speech
+SOUNDSTREAM_GROUPS = SOUNDSTREAM_SPEAKING["soundstream_C"]
+SOUNDSTREAM_SPOKEN = [codec.name for codec in grid.spoken(grid.soundstream(SOUNDSTREAM_SPEAKING))]
 TRAINED += table(*(f"training-{name}" for name in SOUNDSTREAM))
 
 

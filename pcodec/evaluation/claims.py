@@ -6,8 +6,7 @@ personalized codec is on a par with a general one at twice the rate.
 
 Conventions: systems are called as in the tables of notebook 09: "general 384" and "personalized 384, C = 2" (LPCNet),
 "framewise small personalized, C = 2", "soundstream small general, 1.6 kb/s". A further training adds ", training 2" to
-the name, the mean over all trainings ", all trainings", and a shipped decoder that the run has of its own
-", as shipped". Notebook 23_comparison.
+the name, the mean over all trainings ", all trainings". Notebook 23_comparison.
 
 Contents: `CLAIMS`, `System`, `system`, `kind`, `with_means`, `pairs`.
 """
@@ -25,7 +24,7 @@ EQUAL, SMALL, HALF = (
 CLAIMS = (EQUAL, SMALL, HALF)
 NAME = re.compile(
     r"(?:(?P<role>general|personalized) (?P<units>\d+)|(?P<family>\w+) (?P<size>\w+) (?P<whose>general|personalized))"
-    r"(?:, C = (?P<C>\d+))?(?:, (?P<kbps>[\d.]+) kb/s)?(?:, (?P<training>training \d+|all trainings|as shipped))?"
+    r"(?:, C = (?P<C>\d+))?(?:, (?P<kbps>[\d.]+) kb/s)?(?:, (?P<training>training \d+|all trainings))?"
 )
 SIZES = ("tiny", "small", "large")
 

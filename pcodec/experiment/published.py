@@ -83,9 +83,11 @@ def groups() -> str:
 
 
 def curves() -> str:
-    """Loss of validation speakers while control and groups' decoders learn."""
-    table = read("validation_loss").replace({"system": {"general": "control"}})
+    """Loss of validation speakers before, amid and after what control and groups' decoders learn."""
+    table = read("validation_loss").query("system != 'general'")
     table["update"] -= table.groupby("units")["update"].transform("min")
+    last = table["update"].max()
+    table = table[table["update"].isin([0, last // 2, last])]
     wide = table.pivot_table(index=["units", "system"], columns="update", values="nats").sort_index(
         ascending=[False, True]
     )

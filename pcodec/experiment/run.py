@@ -19,7 +19,7 @@ import time
 import warnings
 from pathlib import Path
 
-from pcodec import PcodecError, paths
+from pcodec import NOTE, PcodecError, paths
 from pcodec.experiment import presets
 from pcodec.experiment.progress import Heartbeat
 from pcodec.speech import names
@@ -142,6 +142,8 @@ def run(notebook: str | Path, output: str | Path, parameters: dict, threads: int
         executed.metadata.papermill.update(input_path=notebook.name, output_path=output.name)  # no folder's name
         _slim(executed)
         nbformat.write(executed, temporary)
+    for text in progress.notes:
+        print(f"{output.stem}: note: {text}", file=sys.stderr)
     print(f"{output.stem}: {heartbeat.seconds:.0f} s", file=sys.stderr)
 
 
@@ -225,11 +227,13 @@ def index(run: str) -> None:
 
 
 class _Progress:
-    """Where a notebook is: the cell that runs, and the latest line that its kernel wrote on standard error."""
+    """Where a notebook is: the cell that runs, and the latest line that its kernel wrote on standard error. What `note`
+    told there is kept."""
 
     def __init__(self, first: int):
         self.first = first  # what the first cell is numbered: from 1, without the cell that papermill puts in
         self.heading, self.where, self.line = "", "starting", ""
+        self.notes = []
         self.since = time.monotonic()
 
     def cell(self, cell, cell_index) -> None:
@@ -242,8 +246,9 @@ class _Progress:
         self.line, self.since = "", time.monotonic()
 
     def write(self, text: str) -> None:
-        lines = text.replace("\r", "\n").split("\n")
-        self.line = next((line.strip() for line in reversed(lines) if line.strip()), self.line)
+        lines = [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
+        self.notes += [line.removeprefix(NOTE) for line in lines if line.startswith(NOTE)]
+        self.line = lines[-1] if lines else self.line
 
     def flush(self) -> None:
         pass

@@ -9,6 +9,7 @@ Contents: `validation_loss`, `gains`, `mismatch`, `capacity`, `study`, `personal
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
@@ -34,16 +35,17 @@ def validation_loss(curves: pd.DataFrame):
 
     `system` is "general", "control" or "personalized, C = ...". Control and personalized decoders branch off the
     general one at the dotted line. Above, the whole training, where the general decoder's is known; below, the
-    branches. A general decoder of one or two points is drawn as points.
+    branches, all to the same scale. A general decoder of one or two points is drawn as points.
     """
     sizes = sorted(curves.units.unique(), reverse=True)
     branches = curves["update"].where(curves.system != "general").groupby(curves.units).min()
     before = curves["update"] < curves.units.map(branches)
     parts = [curves, curves[~before]] if (before & (curves.system == "general")).any() else [curves[~before]]
     figure, axes = plt.subplots(
-        len(parts), len(sizes), figsize=(4.6 * len(sizes), 3.2 * len(parts) + 0.5), sharey="row", squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+        len(parts), len(sizes), figsize=(4.6 * len(sizes), 3.2 * len(parts) + 0.5), squeeze=False, layout="constrained"
+    )
+    for ax in axes[0, 1:]:
+        ax.sharey(axes[0, 0])
     for row, part in zip(axes, parts, strict=True):
         few = part.groupby(["units", "system"]).size().max() <= FEW
         for ax, units in zip(row, sizes, strict=True):
@@ -59,6 +61,10 @@ def validation_loss(curves: pd.DataFrame):
                 ax.axvline(branches[units], color=style.GREY, linestyle=":")
             ax.set_xlabel("updates")
         row[0].set_ylabel("validation loss\n(nats per sample)")
+        span = max(np.ptp(ax.get_ylim()) for ax in row)
+        for ax in row:
+            middle = np.mean(ax.get_ylim())
+            ax.set_ylim(middle - span / 2, middle + span / 2)
     for ax, units in zip(axes[0], sizes, strict=True):
         ax.set_title(f"GRU_A with {units} units")
     systems = [name for name in CURVES if name in set(curves.system)]

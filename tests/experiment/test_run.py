@@ -128,6 +128,12 @@ def test_a_silent_notebook_is_heard_of(home, monkeypatch, capsys):
     assert re.search(r"^a: cell 4, Counting: \d s$", said, re.M) and re.search(r"^a: 1 of 2$", said, re.M)
 
 
+def test_what_a_notebook_leaves_out_is_told_where_it_was_started(home, capsys):
+    told = "from pcodec import note\nnote('no ruler')\nprint('measured', file=sys.stderr)"
+    run.run(slow(home, told), home / "a.ipynb", {})
+    assert "a: note: no ruler\n" in capsys.readouterr().err
+
+
 def test_a_kernel_that_dies_is_one_line(home):
     with pytest.raises(PcodecError, match=r"02_slow\.ipynb, cell 4, Waiting: kernel: Kernel died"):
         run.run(slow(home, "import os\nos._exit(3)"), home / "a.ipynb", {})
