@@ -103,9 +103,11 @@ def _dnsmos_session():
 
 @functools.cache
 def _distillmos():
+    from pcodec.compute import backend
     from pcodec.compute.backend import torchaudio  # noqa: F401, made importable for what comes next
     from distillmos import ConvTransformerSQAModel  # isort: skip
 
+    backend.keep_memory()  # a file takes hundreds of megabytes, and a sixth of its time to get them anew
     with contextlib.redirect_stdout(io.StringIO()):  # it says where its weights are
         return ConvTransformerSQAModel().eval()
 
