@@ -162,16 +162,21 @@ def _grow(book, lloyd, rng, bar) -> np.ndarray:
     return book.astype(np.float32)
 
 
-def _nearest(vectors: np.ndarray, book: np.ndarray, either_sign: bool = False, block: int = 1024) -> np.ndarray:
+def _nearest(vectors: np.ndarray, book: np.ndarray, either_sign: bool = False, block: int = 256) -> np.ndarray:
     """Index of the code word nearest to each vector; with `either_sign` nearest to it or to its negative.
 
-    `block` vectors at a time: their products with all words stay in the processor's cache.
+    `block` vectors at a time, whose products with all words stay in the processor's cache, in one piece of memory.
     """
-    norms = (book**2).sum(axis=1) / 2
+    norms, columns = (book**2).sum(axis=1) / 2, np.ascontiguousarray(book.T)
     words = np.empty(len(vectors), dtype=np.int64)
+    memory = np.empty((block, len(book)), dtype=np.float32)
     for i in range(0, len(vectors), block):
-        products = vectors[i : i + block] @ book.T
-        words[i : i + block] = ((np.abs(products) if either_sign else products) - norms).argmax(axis=1)
+        part = vectors[i : i + block]
+        products = np.matmul(part, columns, out=memory[: len(part)])
+        if either_sign:
+            np.abs(products, out=products)
+        products -= norms
+        products.argmax(axis=1, out=words[i : i + block])
     return words
 
 

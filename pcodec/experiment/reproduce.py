@@ -57,13 +57,14 @@ def reproduce(
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--profile", profile,
         *(["--cores", cores] if profile == LOCAL else []), "--config", f"preset={preset}", f"corpus={corpus}",
-        *(["--forceall"] if again else []), *(["--until", "trainings"] if trainings else []),
+        *(["--forceall"] if again else []),
+        # Rating what is decoded is one long job: not at the end, when other cores have nothing left to do.
+        *(["--until", "trainings"] if trainings else ["--prioritize", f"results/{run}/objective.csv"]),
     ]  # fmt: skip
     errors, over = [], threading.Event()
     between = Heartbeat(run, lambda: f"{between.seconds:.0f} s since the start", BETWEEN)
     with _alone(run) as lock, _guarded(run, lock) as environment, between:
         if profile == LOCAL:
-            _compile_ahead(environment)
             environment = _with_warm_start(run, environment)
         process = subprocess.Popen(
             command, cwd=paths.root(), env=environment, stdin=subprocess.DEVNULL,
@@ -143,24 +144,16 @@ def _guarded(run, lock):
         process.wait()
 
 
-def _compile_ahead(environment):
-    """Compile in the background, while the first notebook leaves all cores but one idle."""
-    command = [sys.executable, "-m", "pcodec.experiment.warm", "compile"]
-    one = dict.fromkeys(runs.THREADS, "1")
-    subprocess.Popen(command, cwd=paths.root(), env=environment | one, stdin=subprocess.DEVNULL, start_new_session=True)
-
-
 def _with_warm_start(run, environment):
     """The environment, in which `pcodec run` and kernels of one thread start from a process that has imported the
-    libraries."""
+    libraries. In the background, what codecs call is compiled: the first notebook leaves all cores but one idle."""
     socket = paths.cache("locks") / f"{run}.socket"
-    if sys.platform != "linux" or len(os.fsencode(socket)) > LONGEST:
-        return environment
+    served = sys.platform == "linux" and len(os.fsencode(socket)) <= LONGEST
     socket.unlink(missing_ok=True)
-    serving = [sys.executable, "-m", "pcodec.experiment.warm", "serve", str(socket)]
+    command = [sys.executable, "-m", "pcodec.experiment.warm", *(["serve", str(socket)] if served else ["compile"])]
     one = dict.fromkeys(runs.THREADS, "1")
-    subprocess.Popen(serving, env=environment | one, stdin=subprocess.DEVNULL, start_new_session=True)
-    return environment | {"PCODEC_WARM": str(socket)}
+    subprocess.Popen(command, cwd=paths.root(), env=environment | one, stdin=subprocess.DEVNULL, start_new_session=True)
+    return environment | ({"PCODEC_WARM": str(socket)} if served else {})
 
 
 def guard(run: str, mark: str) -> None:

@@ -1,7 +1,7 @@
 """Processes that need not import the libraries, because they are forked from one that has.
 
-Task: in a small run, importing torch, pandas, seaborn and papermill anew for each of some forty notebooks takes longer
-than what they compute. `serve` is the process that imports, once, when the first process is asked for. `kernel` and
+Task: in a small run, importing torch, pandas, seaborn and papermill anew for each of some fifty notebooks takes longer
+than what they compute. `serve` is the process that imports, once, while Snakemake starts. `kernel` and
 `run` take the place of a kernel and of `pcodec run`: they have it forked, and live as long as it does.
 
 Conventions: modules of pcodec are not imported ahead, so that a notebook has them as they are when it starts. Linux
@@ -23,25 +23,32 @@ import threading
 import traceback
 
 LIBRARIES = (
-    "IPython.display", "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib.pyplot", "numba", "numpy", "pandas",
-    "papermill", "scipy.signal", "scipy.special", "scipy.stats", "seaborn", "sklearn.cluster", "sklearn.manifold",
-    "soundfile", "torch", "torch._dynamo", "tqdm",  # torch's optimizers import _dynamo
+    "IPython.display", "ipykernel.debugger", "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline", "numba", "numba.np.npyimpl", "numpy", "pandas", "papermill", "scipy.signal",
+    "scipy.special", "scipy.stats", "seaborn", "sklearn.cluster", "sklearn.manifold", "soundfile", "torch",
+    "torch._dynamo", "tqdm",  # torch's optimizers import _dynamo
 )  # fmt: skip
 MESSAGE = 2**20  # bytes of a question, at most: a command line and an environment
 
 
 def serve(path: str) -> None:
-    """Listen at a socket, and fork a process for everyone who asks there."""
+    """Listen at a socket, and fork a process for everyone who asks there; first of all, one that compiles ahead."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as ipykernel sets it before an import
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # what ipykernel imports would warn of how Python was built
     sys.modules["rfc3987_syntax"] = None  # what papermill does not need of jsonschema, and takes long
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen(64)
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    importlib.import_module("numba").njit(lambda x: x + x)(1.0)  # the first call of compiled code takes half a second
+    if os.fork() == 0:
+        server.close()
+        compile_ahead()
+        return
     while True:
         connection, _ = server.accept()
-        for library in LIBRARIES:
-            importlib.import_module(library)
         question, outputs, _, _ = socket.recv_fds(connection, MESSAGE, 2)
         if os.fork() == 0:
             server.close()

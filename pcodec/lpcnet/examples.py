@@ -9,7 +9,7 @@ by its name, so that it is the same in every decoder's training; the reference d
 Notebook 06_training.
 
 Contents: `prepare`, `clean_codes`, `draw_conditions`, `excitation_noise`, `drop_silence`, `noisy_prediction_loop`,
-`some_minutes`, `signals`, `SampleDataset`.
+`some_minutes`, `SampleDataset`.
 """
 
 import zlib
@@ -154,11 +154,6 @@ def some_minutes(table: pd.DataFrame, minutes: float, seed: int = 1) -> pd.DataF
     """Utterances of a corpus table, in random order, until they are `minutes` long; at least one."""
     mixed = table.sample(frac=1.0, random_state=seed)
     return mixed[mixed.seconds.cumsum().shift(fill_value=0.0) < 60.0 * minutes]
-
-
-def signals(table: pd.DataFrame, folder: Path) -> list[tuple[str, str, np.ndarray]]:
-    """(utterance, speaker, samples in [-1, 1]) of each row of a corpus table."""
-    return [(row.utterance, row.speaker, audio.read(folder / row.path)) for row in table.itertuples()]
 
 
 @dataclass

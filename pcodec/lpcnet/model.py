@@ -15,8 +15,8 @@ import numpy as np
 
 from pcodec.compute.backend import torch
 from pcodec.features.analysis import FEATURES, FRAME, LAG_MAX, LAG_MIN
-from pcodec.learning import network
-from pcodec.lpcnet import loss, recurrence
+from pcodec.learning import network, recurrence
+from pcodec.lpcnet import loss
 from pcodec.lpcnet.config import LPCNetConfig
 from pcodec.speech.audio import LEVELS
 

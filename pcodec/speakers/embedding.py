@@ -18,7 +18,7 @@ import pandas as pd
 
 from pcodec import PcodecError
 from pcodec.compute.backend import torch
-from pcodec.learning import loop, optimizers, weights
+from pcodec.learning import loop, optimizers, recurrence, weights
 from pcodec.learning.checkpoint import digest
 from pcodec.speakers import voiceprint
 from pcodec.speakers.voiceprint import HOP, MELS, UNITS
@@ -52,8 +52,7 @@ class SpeakerEncoder(torch.nn.Module):
 
     def forward(self, mel):
         level = mel.mean(dim=(1, 2), keepdim=True)
-        states, _ = self.gru((mel - level - self.mean) / self.scale)
-        return states.mean(dim=1)
+        return recurrence.layers(self.gru, (mel - level - self.mean) / self.scale).mean(dim=1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The weights by name, as `pcodec.speakers.voiceprint` uses them."""

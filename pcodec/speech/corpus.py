@@ -6,7 +6,7 @@ Conventions: columns `COLUMNS`; `path` is relative to the corpus's folder; `gend
 train, validation, test, personal (kept for decoders of one person), or "" while undecided. Files that cannot be read
 are not in the table: `table.attrs ["left_out"]` lists them as (path, reason).
 
-Contents: `load`, `librispeech`, `folder`, `demo`, `split`, `cap`, `frozen`, and all of `pcodec.speech.names`.
+Contents: `load`, `librispeech`, `folder`, `demo`, `split`, `cap`, `frozen`, `signals`, all of `pcodec.speech.names`.
 """
 
 import hashlib
@@ -28,7 +28,6 @@ COLUMNS = ["utterance", "speaker", "gender", "split", "seconds", "path"]
 LEAST = {"train": 2, "validation": 2, "test": 1}  # speakers of each split; telling speakers apart takes two
 LIBRISPEECH_SPLITS = {"train": "train", "dev": "validation", "test": "test"}  # first word of a subset's name
 SHORTEST = 0.5  # s; neither an embedding nor an objective measure says anything about less
-PERSONAL = 3  # times the cap of other speakers is that of personal ones
 LONG_SPEAKER = 4  # times the median: who speaks this much stays in training when speakers are held out
 
 
@@ -130,12 +129,11 @@ def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1, personal: int 
     return table.assign(split=table.speaker.map(decided))
 
 
-def cap(table: pd.DataFrame, speakers: dict[str, int], speaker_seconds: float = 0.0, seed: int = 1) -> pd.DataFrame:
-    """Keep at most `speakers[split]` speakers of each split and `speaker_seconds` of each speaker; 0 keeps all.
+def cap(table: pd.DataFrame, speakers: dict[str, int], seconds: dict[str, float], seed: int = 1) -> pd.DataFrame:
+    """Keep at most `speakers[split]` speakers of each split and `seconds[split]` of each; 0 or none keeps all.
 
-    Personal speakers keep `PERSONAL` times as much: their decoders learn from them and are tested on them. Genders
-    alternate in the choice, speakers and utterances are ordered by hash; a speaker keeps at least one utterance. Splits
-    are decided before, so a cap never moves a speaker.
+    Genders alternate in the choice, speakers and utterances are ordered by hash; a speaker keeps at least one
+    utterance. Splits are decided before, so a cap never moves a speaker.
     """
     people = table.drop_duplicates("speaker")[["speaker", "gender", "split"]].copy()
     people["order"] = [_order(seed, speaker) for speaker in people.speaker]
@@ -145,12 +143,11 @@ def cap(table: pd.DataFrame, speakers: dict[str, int], speaker_seconds: float = 
     people["rank"] = people.groupby("split").cumcount()
     limit = people.split.map(lambda part: speakers.get(part, 0) or len(people))
     kept = table[table.speaker.isin(people.speaker[people["rank"] < limit])].copy()
-    if speaker_seconds:
-        kept["order"] = [_order(seed, utterance) for utterance in kept.utterance]
-        kept = kept.sort_values("order")
-        first = kept.groupby("speaker").cumcount() == 0
-        most = np.where(kept.split == "personal", PERSONAL, 1) * speaker_seconds
-        kept = kept[first | (kept.groupby("speaker").seconds.cumsum() <= most)].drop(columns="order")
+    kept["order"] = [_order(seed, utterance) for utterance in kept.utterance]
+    kept = kept.sort_values("order")
+    first = kept.groupby("speaker").cumcount() == 0
+    most = kept.split.map(lambda part: seconds.get(part, 0) or np.inf)
+    kept = kept[first | (kept.groupby("speaker").seconds.cumsum() <= most)].drop(columns="order")
     return kept.sort_values(["split", "speaker", "utterance"]).reset_index(drop=True)
 
 
@@ -169,6 +166,11 @@ def frozen(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
             "to split what there is anew, delete that list"
         )
     return kept.sort_values(["split", "speaker", "utterance"], ignore_index=True)
+
+
+def signals(table: pd.DataFrame, folder: Path) -> list[tuple[str, str, np.ndarray]]:
+    """(utterance, speaker, samples in [-1, 1]) of each row of a corpus table."""
+    return [(row.utterance, row.speaker, audio.read(folder / row.path)) for row in table.itertuples()]
 
 
 def _order(seed: int, word: str) -> str:

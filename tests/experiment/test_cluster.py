@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[2]
 PRESET = os.environ.get("PCODEC_CLUSTER", "few")
 FEW = """
 grid: {seed: 1, units: [16], C: [2]}
-01_corpus: {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, speaker_seconds: 9}
+01_corpus:
+  {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, training_seconds: 9,
+   personal_seconds: 27, unseen_seconds: 9}
 03_bitstream: {max_frames: 4800}
 04_embedding: {updates: 3, speeds: []}
 05_groups: {seeds: 2}
