@@ -132,8 +132,8 @@ def split(table: pd.DataFrame, share: float = 0.1, seed: int = 1, personal: int 
 def cap(table: pd.DataFrame, speakers: dict[str, int], seconds: dict[str, float], seed: int = 1) -> pd.DataFrame:
     """Keep at most `speakers[split]` speakers of each split and `seconds[split]` of each; 0 or none keeps all.
 
-    Genders alternate in the choice, speakers and utterances are ordered by hash; a speaker keeps at least one
-    utterance. Splits are decided before, so a cap never moves a speaker.
+    Genders alternate in the choice, speakers and utterances are ordered by hash; a speaker keeps at least two
+    utterances, or there were no trials of the same voice. Splits are decided before, so a cap never moves a speaker.
     """
     people = table.drop_duplicates("speaker")[["speaker", "gender", "split"]].copy()
     people["order"] = [_order(seed, speaker) for speaker in people.speaker]
@@ -145,7 +145,7 @@ def cap(table: pd.DataFrame, speakers: dict[str, int], seconds: dict[str, float]
     kept = table[table.speaker.isin(people.speaker[people["rank"] < limit])].copy()
     kept["order"] = [_order(seed, utterance) for utterance in kept.utterance]
     kept = kept.sort_values("order")
-    first = kept.groupby("speaker").cumcount() == 0
+    first = kept.groupby("speaker").cumcount() < 2
     most = kept.split.map(lambda part: seconds.get(part, 0) or np.inf)
     kept = kept[first | (kept.groupby("speaker").seconds.cumsum() <= most)].drop(columns="order")
     return kept.sort_values(["split", "speaker", "utterance"]).reset_index(drop=True)

@@ -110,13 +110,14 @@ def test_split_is_frozen(demo):
 
 
 def test_cap_moves_nobody(demo):
-    capped = corpus.cap(demo, {"train": 4, "validation": 2, "test": 0}, {"train": 12.0, "validation": 6.0})
+    capped = corpus.cap(demo, {"train": 4, "validation": 2, "test": 0}, {"train": 12.0, "validation": 9.0})
     people = capped.drop_duplicates("speaker")
     assert people.split.value_counts().to_dict() == {"train": 4, "test": 4, "validation": 2}
     assert people[people.split == "train"].gender.value_counts().to_dict() == {"F": 2, "M": 2}
     seconds = capped.groupby(["split", "speaker"]).seconds.sum()
-    assert 6.0 < seconds["train"].min() and seconds["train"].max() <= 12.0 and seconds["validation"].max() <= 6.0
+    assert 9.0 < seconds["train"].min() and seconds["train"].max() <= 12.0 and seconds["validation"].max() <= 9.0
     assert seconds["test"].equals(demo[demo.split == "test"].groupby("speaker").seconds.sum())  # no cap
+    assert (corpus.cap(demo, {}, {"test": 1.0}).query("split == 'test'").groupby("speaker").size() == 2).all()
     known = demo.set_index("utterance").split
     assert (capped.split == capped.utterance.map(known)).all()
 
