@@ -45,7 +45,7 @@ SYNTHESIZED = 4.0  # s
 SPARSE = (0.05, 0.05, 0.2)  # densities of GRU_A's gates z, r, h in the reference, 10 % together
 UNITS = (384, 256)
 TOGETHER = (1, 4, 8)  # signals that a decoder makes at once
-BATCH, SEQUENCE = 128, 160  # sequences and samples of a training update, as in the desktop preset
+BATCH, SEQUENCE = 128, 160  # sequences of a training update, and samples of each
 
 
 def report(corpus_: str) -> list[str]:

@@ -17,8 +17,8 @@ from pcodec import PcodecError
 from pcodec.compute.vector import EXP, SIGMOID, TANH
 from pcodec.features.cepstrum import FRAME, ORDER
 from pcodec.lpcnet.config import LPCNetConfig
+from pcodec.lpcnet.mulaw import LEVELS
 from pcodec.speech import audio
-from pcodec.speech.audio import LEVELS
 
 GATES = 13  # additions and multiplications for each unit of a GRU: biases, diagonals, inputs, reset, update
 DRAW = 7  # for each code: largest, shift and scale, two sums, floor, search

@@ -30,8 +30,8 @@ from pcodec.compute.compiling import compiled
 from pcodec.features.analysis import OFFSET, PACKET, analyze_emphasized
 from pcodec.features.cepstrum import FRAME, ORDER, lpc_from_cepstrum
 from pcodec.features.vocoder import CONTEXT
+from pcodec.lpcnet.mulaw import MULAW_TABLE, MULAW_ZERO, mulaw_encode
 from pcodec.speech import audio
-from pcodec.speech.audio import MULAW_TABLE, MULAW_ZERO, mulaw_encode
 
 VERSION = 1  # raise it when `prepare` changes: prepared examples are kept by content and version
 KEPT_DRAWS, KEPT_HOURS = 4, 2.0  # of which preparations are kept one by one: 0.25 GB an hour and draw

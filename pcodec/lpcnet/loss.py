@@ -15,7 +15,7 @@ import numpy as np
 
 from pcodec.compute.backend import torch
 from pcodec.compute.vector import FAST, LOG2E, compiled, exp2, tanh
-from pcodec.speech.audio import LEVELS
+from pcodec.lpcnet.mulaw import LEVELS
 
 TOGETHER = 256  # samples: their activations are half a megabyte
 loosely = functools.partial(compiled, fastmath=FAST | {"reassoc"})  # sums in any order

@@ -18,7 +18,7 @@ from pcodec.features.analysis import FEATURES, FRAME, LAG_MAX, LAG_MIN
 from pcodec.learning import network, recurrence
 from pcodec.lpcnet import loss
 from pcodec.lpcnet.config import LPCNetConfig
-from pcodec.speech.audio import LEVELS
+from pcodec.lpcnet.mulaw import LEVELS
 
 nn = torch.nn
 INPUTS = ("signal", "prediction", "excitation")  # of the sample network, all mu-law codes, one shared embedding

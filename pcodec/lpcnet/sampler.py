@@ -32,7 +32,8 @@ from pcodec.compute.vector import (
 from pcodec.features.analysis import FEATURES, LAG_MAX, LAG_MIN
 from pcodec.features.cepstrum import FRAME, ORDER
 from pcodec.features.vocoder import CONTEXT
-from pcodec.speech.audio import LEVELS, MULAW_TABLE, MULAW_ZERO, PREEMPHASIS, mulaw_encode
+from pcodec.lpcnet.mulaw import LEVELS, MULAW_TABLE, MULAW_ZERO, mulaw_encode
+from pcodec.speech.audio import PREEMPHASIS
 
 FLOOR = np.float32(0.002)  # probability subtracted from every code before drawing: no rare clicks
 PITCH = FEATURES["pitch"]

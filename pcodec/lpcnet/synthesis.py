@@ -24,8 +24,8 @@ from pcodec.features.vocoder import CONTEXT, Vocoder
 from pcodec.learning import weights
 from pcodec.lpcnet import sampler
 from pcodec.lpcnet.config import LPCNetConfig
+from pcodec.lpcnet.mulaw import MULAW_ZERO
 from pcodec.speech import audio
-from pcodec.speech.audio import MULAW_ZERO
 
 HEADROOM = 6.0  # dB by which the network works softer than what comes out: near full scale it bursts
 LOUD, LOUDEST_SHARE = 14.5, 0.99  # c0 that 99 % of the frames of ordinary speech do not exceed

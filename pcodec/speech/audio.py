@@ -2,11 +2,10 @@
 
 Task: whatever the file's format, rate or channels, the rest of the project sees 16 kHz mono float32 in [-1, 1].
 
-Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which mu-law, pre-emphasized signals and excitations
-are meant. Mu-law codes are 0..255, code 128 is zero.
+Conventions: `SCALE` maps that range to LPCNet's int16 scale, in which pre-emphasized signals and excitations are meant.
 
 Contents: `read`, `blocks`, `live`, `mono`, `content`, `write`, `writing`, `probe`, `check_suffix`, `checked`,
-`resample`, `resampled`, `preemphasis`, `lowpass_anchor`, `mulaw_encode`, `mulaw_decode`, `MULAW_TABLE`, `MULAW_ZERO`.
+`resample`, `resampled`, `preemphasis`, `lowpass_anchor`.
 """
 
 import itertools
@@ -15,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numba
 import numpy as np
 import soundfile
 
@@ -170,24 +168,6 @@ def lowpass_anchor(samples: np.ndarray, cutoff: float) -> np.ndarray:
     taps |= 1
     response = scipy.signal.firwin(taps, cutoff + ANCHOR_EDGE / 2, window=("kaiser", shape), fs=RATE)
     return scipy.signal.convolve(samples, response, mode="same").astype(np.float32)
-
-
-@numba.vectorize(cache=True)
-def mulaw_encode(x):
-    """Sample at int16 scale -> nearest of 256 mu-law codes (section 7). Elementwise; callable in compiled code."""
-    code = 128.0 * math.log1p(255.0 / 32768.0 * abs(x)) / math.log(256.0)
-    return np.uint8(min(255.0, max(0.0, math.floor(0.5 + 128.0 + (code if x >= 0 else -code)))))
-
-
-def mulaw_decode(code):
-    """Mu-law codes 0..255 -> samples at int16 scale, float32; 128 -> 0 (section 7). Elementwise."""
-    v = np.asarray(code, float) - 128.0
-    return np.float32(np.sign(v) * 32768.0 / 255.0 * (np.exp(abs(v) * math.log(256.0) / 128.0) - 1.0))
-
-
-LEVELS = 256  # mu-law codes
-MULAW_ZERO = 128  # the code of 0
-MULAW_TABLE = mulaw_decode(np.arange(256, dtype=np.uint8))  # (256,) float32, for inner loops
 
 
 def _mono_pieces(path, file, seconds):

@@ -7,6 +7,7 @@ import scipy.special
 from pcodec import PcodecError, features
 from pcodec.compute.backend import torch
 from pcodec.features.vocoder import DELAY, decode_all
+from pcodec.lpcnet import mulaw
 from pcodec.lpcnet.examples import prepare
 from pcodec.lpcnet.model import LPCNet, LPCNetConfig
 from pcodec.lpcnet.sampler import FLOOR
@@ -44,11 +45,11 @@ def test_samples_are_drawn_from_the_network_s_distribution(model, analysed):
     sharpness = temperature(analysed[:, 19])
     f = torch.from_numpy(model.conditioning(analysed))
     past, excitation, memory, h_a, h_b, misses = np.zeros(16), 128, 0.0, None, None, 0
-    table = audio.mulaw_decode(np.arange(256, dtype=np.uint8)).astype(np.float64)
+    table = mulaw.mulaw_decode(np.arange(256, dtype=np.uint8)).astype(np.float64)
     for t in range(2000):
         k = t // features.FRAME
         prediction = -lpc[k] @ past
-        codes = torch.tensor([int(audio.mulaw_encode(past[0])), int(audio.mulaw_encode(prediction)), excitation])
+        codes = torch.tensor([int(mulaw.mulaw_encode(past[0])), int(mulaw.mulaw_encode(prediction)), excitation])
         with torch.no_grad():
             net = model.sample
             a, h_a = net.gru_a(torch.cat([net.embedding(codes).flatten(), f[k]])[None, None], h_a)
