@@ -30,6 +30,7 @@ DELTA_WORDS = 4096
 PREDICTORS = 4  # of frame 1: mean, mean, last frame of the packet before, last frame of this packet
 CENTROID_PASSES = 4  # Lloyd iterations after each doubling
 FINAL_PASSES = 20  # at full size
+BLOCK = 256  # vectors that are compared with a book at a time
 SHIPPED = paths.SHIPPED / "codebooks.npz"
 
 
@@ -162,21 +163,21 @@ def _grow(book, lloyd, rng, bar) -> np.ndarray:
     return book.astype(np.float32)
 
 
-def _nearest(vectors: np.ndarray, book: np.ndarray, either_sign: bool = False, block: int = 256) -> np.ndarray:
+def _nearest(vectors: np.ndarray, book: np.ndarray, either_sign: bool = False) -> np.ndarray:
     """Index of the code word nearest to each vector; with `either_sign` nearest to it or to its negative.
 
-    `block` vectors at a time, whose products with all words stay in the processor's cache, in one piece of memory.
+    `BLOCK` vectors at a time, whose products with all words stay in the processor's cache, in one piece of memory.
     """
     norms, columns = (book**2).sum(axis=1) / 2, np.ascontiguousarray(book.T)
     words = np.empty(len(vectors), dtype=np.int64)
-    memory = np.empty((block, len(book)), dtype=np.float32)
-    for i in range(0, len(vectors), block):
-        part = vectors[i : i + block]
+    memory = np.empty((BLOCK, len(book)), dtype=np.float32)
+    for i in range(0, len(vectors), BLOCK):
+        part = vectors[i : i + BLOCK]
         products = np.matmul(part, columns, out=memory[: len(part)])
         if either_sign:
             np.abs(products, out=products)
         products -= norms
-        products.argmax(axis=1, out=words[i : i + block])
+        products.argmax(axis=1, out=words[i : i + BLOCK])
     return words
 
 
