@@ -204,7 +204,7 @@ def exp2(x):
     """2^x, float32; x is held within -126 and 126."""
     x = min(max(x, np.float32(-126.0)), np.float32(126.0))
     biased = np.int32(x + np.float32(127.0))  # the exponent, as a float32 holds it
-    f = x - np.float32(np.int32(biased - 127))  # int32 again: Numba widens it, and 64 bits are no vector's on AVX2
+    f = x - np.float32(np.int32(biased - 127))  # int32 again: Numba widens it, and AVX2 cannot convert 64 bits
     power = _float_of_bits(np.int32(biased << 23))
     return power * (C0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * C6))))))
 
