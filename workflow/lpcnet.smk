@@ -33,31 +33,6 @@ if not PUBLISHED:
         shell: run("06_training", options="{params.options}")
 
 
-    def lpcnet_adapted():
-        """The decoders of the size that is adapted to single speakers."""
-        units = (presets.parameters(paths.notebook("12_personalization")) | values("12_personalization"))["units"]
-        names = [decoder.name for decoder in grid.decoders({"units": [units], "C": GROUPS[:1]} | grid.OPTIONAL)]
-        if missing := set(names) - set(LPCNET):
-            sys.exit(f"pcodec: error: preset {PRESET}: 12_personalization adapts {min(missing)}, which the grid lacks")
-        return names
-
-
-    rule personalization:
-        input:
-            source("12_personalization", plots=False), table("corpus", f"groups-C{GROUPS[0]}"), f"{M}/codebooks.npz",
-            model(*lpcnet_adapted()),
-        output:
-            table("personalization", "personalization_losses"), figure("personalization"),
-            notebook=f"{R}/12_personalization.ipynb",
-        params: values=values("12_personalization")
-        resources: **needs("12_personalization")
-        log: f"{LOGS}/12_personalization.log"
-        shell: run("12_personalization")
-
-
-    OUTPUTS += rules.personalization.output
-
-
 rule synthesis:
     input:
         source("08_synthesis"), table("corpus", *(f"groups-C{C}" for C in GROUPS)), f"{M}/codebooks.npz",

@@ -1,21 +1,25 @@
 """A decoder for one person: an adapter, learned from a minute of speech, of whatever family the decoder is.
 
-Conventions: of each family that can be adapted, its network, and its module with `adapt`, `heard` and `Adapted`.
+Conventions: of each family that can be adapted, its network, and its module with `adapt`, `heard`, `evaluate` and
+`Adapted`. Notebook 12_personalization.
 
-Contents: `personalize`, `Personalized`, `FAMILIES`, `pieces`, `hold_back`.
+Contents: `personalize`, `Personalized`, `adapted`, `KINDS`, `FAMILIES`, `pieces`, `hold_back`.
 """
 
+import copy
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from pcodec import PcodecError, paths
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.fargan import adapter as fargan
 from pcodec.fargan.model import Fargan
 from pcodec.learning import weights
-from pcodec.learning.adapter import RANK
+from pcodec.learning.adapter import RANK, Adapted
+from pcodec.learning.network import Network
 from pcodec.lpcnet import adapter as lpcnet
 from pcodec.lpcnet.model import LPCNet
 from pcodec.soundstream import adapter as soundstream
@@ -24,6 +28,7 @@ from pcodec.speech import audio, corpus
 
 FAMILIES = {"lpcnet": (LPCNet, lpcnet), "fargan": (Fargan, fargan), "soundstream": (SoundStream, soundstream)}
 WITHOUT_CODEBOOKS = ("soundstream",)
+KINDS = ("low-rank", "whole")
 PIECE = 5.0  # s: recordings are cut into pieces, of which some are held back
 HELD_BACK = 6  # every sixth piece is not trained on
 LEAST = 10.0  # s of speech to learn from
@@ -54,6 +59,22 @@ def hold_back(cut: list) -> tuple[list, list]:
     longest = max(range(len(cut)), key=lambda i: len(cut[i][2]))
     measured = set(range(HELD_BACK - 1, len(cut), HELD_BACK)) or {longest}
     return [piece for i, piece in enumerate(cut) if i not in measured], [cut[i] for i in sorted(measured)]
+
+
+def adapted(
+    decoder: Network, kind: str, signals: list, held_back, codebooks: Codebooks | None, rank: int = RANK, seed: int = 1,
+    **options,
+) -> tuple[Network | Adapted, pd.DataFrame]:  # fmt: skip
+    """A copy of `decoder` that was trained on (name, speaker, samples), and its losses on what the family has `heard`.
+
+    Of `KINDS`, "low-rank" is an adapter of `rank`, "whole" has all weights trained. `options` as in the family's
+    `adapt`.
+    """
+    if kind not in KINDS:
+        raise PcodecError(f"a decoder is adapted {' or '.join(KINDS)}, got {kind}")
+    _, family = FAMILIES[decoder.config.FAMILY]
+    model = copy.deepcopy(decoder) if kind == "whole" else family.Adapted(decoder, rank, seed)
+    return model, family.adapt(model, signals, held_back, codebooks, seed, **options)
 
 
 class Personalized(NamedTuple):
@@ -90,14 +111,13 @@ def personalize(
         )
     paths.check_target(output, decoder)
     learnt, measured = hold_back(pieces(recordings))
-    adapted = family.Adapted(model, rank, seed)
     checkpoint = output.with_name(output.name + ".checkpoint")
-    losses = family.adapt(
-        adapted, learnt, family.heard(measured, books), books, seed, updates=updates, evaluations=1,
+    own, losses = adapted(
+        model, "low-rank", learnt, family.heard(measured, books), books, rank, seed, updates=updates, evaluations=1,
         checkpoint=checkpoint,
     )  # fmt: skip
     before, after = losses.groupby("update")[family.LOSS].mean()
     seconds = sum(len(samples) for _, _, samples in learnt) / audio.RATE
-    adapted.save(output, seconds=seconds, updates=updates, seed=seed, before=before, after=after)
+    own.save(output, seconds=seconds, updates=updates, seed=seed, before=before, after=after)
     checkpoint.unlink(missing_ok=True)
     return Personalized(output.stat().st_size, seconds, len(measured), before, after)

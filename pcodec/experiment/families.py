@@ -149,6 +149,23 @@ def framewise_parts() -> str:
     return lines(["decoder", "loss", *measures, "ESTOI, pitch wrong"], rows)
 
 
+def personalization() -> str:
+    """Framewise decoders for one person: loss less the control's, and means of what is heard."""
+    loss = read("personalization-fargan-large").query("comparison == 'estimated - control'")
+    loss = loss.set_index(["system", "minutes"])
+    means = read("personalization_means-fargan-large").pivot(index="system", columns="measure", values="mean")
+    measures = {"STOI": 3, "ESTOI": 3, "PESQ-WB": 2, "DNSMOS P.808": 2, "buzz": 3}
+    rows = []
+    systems = [("general", None)]
+    for kind in ("low-rank", "whole"):
+        minutes = loss.loc[kind].index
+        systems += [(f"{kind}, everyone", None), *((f"{kind}, {m:g} min", (kind, m)) for m in minutes)]
+    for system, row in systems:
+        own = [f"{means.loc[system, name]:.{digits}f}" for name, digits in measures.items()]
+        rows.append((system, between(loss.loc[row]) if row else "", *own, percent(means.loc[system, "word errors"])))
+    return lines(["decoder", "loss less control's", *measures, "misheard"], rows)
+
+
 def framewise_losses() -> str:
     return spectral_losses("framewise_loss")
 

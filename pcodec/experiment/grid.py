@@ -9,10 +9,13 @@ C = 1, group 0. `units` and what follows are LPCNet's; `framewise` and `framewis
 of framewise decoders, `soundstream` and `soundstream_C` of codecs that are learned end to end; `anonymizer` says where
 anonymizers find words, `semantic` the size of a semantic codec. `repeats` says how often control and specialists of
 framewise decoders and of codecs learned end to end are trained again, each time with the next seed. `framewise_study`
-is the size of which the parts are studied, or nothing. Notebooks 06_training, 07_validation_loss,
-13_framewise_training, 15_soundstream_training, 18_anonymizer_training, 20_semantic_training and 24_framewise_parts.
+is the size of which the parts are studied, or nothing; `personal` names decoders, family and size, that are adapted to
+single speakers. Notebooks 06_training, 07_validation_loss,
+12_personalization, 13_framewise_training, 15_soundstream_training, 18_anonymizer_training, 20_semantic_training and
+24_framewise_parts.
 
-Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `spoken`, `check`, `GRID`.
+Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `spoken`, `personal`, `check`,
+`GRID`.
 """
 
 from typing import NamedTuple
@@ -27,9 +30,10 @@ from pcodec.soundstream.config import SIZES as SOUNDSTREAM_SIZES
 GRID = {"seed": 1, "units": [64, 48], "C": [2, 4], "capacity": [16], "study": 16, "minutes": [1]}
 GRID |= {"framewise": ["tiny"], "framewise_C": [2], "soundstream": ["tiny"], "soundstream_C": [2]}
 GRID |= {"anonymizer": ["own"], "semantic": ["tiny"], "repeats": 0, "framewise_study": "tiny"}
+GRID |= {"personal": ["lpcnet-16"]}
 OPTIONAL = {"capacity": [], "study": 0, "minutes": []}  # what an absent name means
 OPTIONAL |= {"framewise": [], "framewise_C": [], "soundstream": [], "soundstream_C": [], "anonymizer": []}
-OPTIONAL |= {"semantic": [], "repeats": 0, "framewise_study": ""}
+OPTIONAL |= {"semantic": [], "repeats": 0, "framewise_study": "", "personal": []}
 ROLES = ("general", "control", "group")
 
 
@@ -129,6 +133,19 @@ def spoken(planned: list) -> list:
     return [decoder for decoder in planned if not decoder.repeat and (alone or decoder.role != "general")]
 
 
+def personal(grid: dict) -> dict[str, list[str]]:
+    """Of every decoder that is adapted to single speakers what it is compared with: general, control, first groups."""
+    planned = decoders(grid) + framewise(grid)
+    first = grid["C"][0]
+    found = {}
+    for size in grid["personal"]:
+        wanted = [f"{size}-{whose}" for whose in ("general", "control", *(f"C{first}-g{g}" for g in range(first)))]
+        if missing := set(wanted) - {decoder.name for decoder in planned}:
+            raise PcodecError(f"personal must list decoders with {first} groups, got {size!r}: no {min(missing)}")
+        found[size] = wanted
+    return found
+
+
 def _sized(kind, sizes, Cs, repeats):
     planned = []
     for size in sizes:
@@ -174,7 +191,12 @@ def check(values: dict, where: str) -> None:
     sizes = values["units"] + values["capacity"]
     if values["study"] and values["study"] not in sizes:
         raise PcodecError(f"{where}: study must be 0 or one of {sizes}, got {values['study']}")
-    for name in ("units", "C", "capacity", "minutes", *families, "framewise_C", "soundstream_C", "anonymizer"):
+    try:
+        personal(values)
+    except PcodecError as error:
+        raise PcodecError(f"{where}: {error}") from None
+    lists = ("units", "C", "capacity", "minutes", *families, "framewise_C", "soundstream_C", "anonymizer", "personal")
+    for name in lists:
         listed = sizes if name == "capacity" else values[name]
         if len(set(listed)) < len(listed):
             raise PcodecError(f"{where}: {name} lists a value twice: {listed}")

@@ -31,6 +31,7 @@ TABLES = {
     "losses": published.losses,
     "framewise-losses": families.framewise_losses,
     "framewise-parts": families.framewise_parts,
+    "personalization": families.personalization,
     "soundstream-losses": families.soundstream_losses,
     "mismatch": published.mismatch,
     "objective": published.objective,

@@ -87,20 +87,23 @@ class Excerpts:
                   for end, length in zip(ends, self.frames, strict=True)]  # fmt: skip
         return np.concatenate(firsts), np.repeat(np.arange(len(firsts)), [len(each) for each in firsts])
 
-    def batch(self, starts: np.ndarray, frames: int, rng: np.random.Generator | None = None):
-        """Excerpts at `starts` -> features (B, frames + 4, 20), signals (B, 160 frames); `rng` makes pitch mistakes."""
+    def batch(self, starts: np.ndarray, frames: int, rng: np.random.Generator | None = None, mistakes=MISTAKES):
+        """Excerpts at `starts` -> features (B, frames + 4, 20), signals (B, 160 frames).
+
+        `rng` makes `mistakes` of pitch, in that share of them.
+        """
         device = self.signal.device
         at = torch.as_tensor(starts, device=device)[:, None]
         features = self.features[at + torch.arange(-CONTEXT, frames + CONTEXT, device=device)]
         if rng is not None:
-            features[..., FEATURES["pitch"]] = mistaken(features[..., FEATURES["pitch"]], rng)
+            features[..., FEATURES["pitch"]] = mistaken(features[..., FEATURES["pitch"]], rng, mistakes)
         return features, self.signal[at * FRAME + torch.arange(frames * FRAME, device=device)]
 
 
-def mistaken(pitch: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def mistaken(pitch: torch.Tensor, rng: np.random.Generator, share: float = MISTAKES) -> torch.Tensor:
     """Pitch features (B, F) -> with an octave or a little wrong in a packet's frames of some, as a search has it."""
     factors = np.ones(pitch.shape)
-    for excerpt in np.flatnonzero(rng.random(len(factors)) < MISTAKES):
+    for excerpt in np.flatnonzero(rng.random(len(factors)) < share):
         begin = rng.integers(factors.shape[1])
         factors[excerpt, begin : begin + PACKET] = rng.choice([0.5, 2.0, rng.uniform(0.95, 1.05)])
     periods = (50.0 * pitch + 100.0) * torch.as_tensor(factors, dtype=pitch.dtype, device=pitch.device)

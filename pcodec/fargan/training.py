@@ -20,7 +20,7 @@ import pandas as pd
 
 from pcodec import PcodecError
 from pcodec.compute.backend import torch
-from pcodec.fargan.examples import Excerpts
+from pcodec.fargan.examples import MISTAKES, Excerpts
 from pcodec.fargan.model import Fargan
 from pcodec.features.cepstrum import FRAME
 from pcodec.learning import adversarial, loop, losses, optimizers
@@ -107,6 +107,7 @@ def fit(
     anneal: float = 0.5,
     average: float = 0.0,
     critics: Critics | None = None,
+    mistakes: float = MISTAKES,
     evaluations: int = 5,
     seed: int = 1,
     checkpoint: Path | None = None,
@@ -114,14 +115,15 @@ def fit(
     """Train `model` in place; return validation losses: `evaluate`'s table with update and training_loss.
 
     `draw(n)` is the training data prepared for the n-th time, new every `redraw` updates. A batch is so many excerpts
-    of `frames` after their primer. `critics` learn ahead of the model, then beside it. The rest as in `loop.fit`.
+    of `frames` after their primer. `critics` learn ahead of the model, then beside it; then `mistakes` is the share of
+    excerpts with a wrong pitch. The rest as in `loop.fit`.
     """
     if batch < 2 or redraw < 1 or frames < 1:
         raise PcodecError(f"cannot train with batch {batch}, redraw {redraw}, frames {frames}")
     learner = loop.Learner(
         model, optimizers.build(model, "muon", ADAM, WEIGHT_DECAY), optimizers.Annealed(learning_rate, 0.0, anneal)
     )
-    task = _Training(learner, critics, draw, validation, batch, frames, redraw, seed)
+    task = _Training(learner, critics, draw, validation, batch, frames, redraw, seed, mistakes)
     if critics and critics.ahead:
         ahead = checkpoint and checkpoint.with_name(f"{checkpoint.stem}-ahead.pt")
         loop.fit(Ahead(task), critics.ahead, evaluations=1, seed=seed, checkpoint=ahead, name="critics")
@@ -131,15 +133,16 @@ def fit(
 class _Training(loop.Task):
     """The framewise decoder, and its critics, as the training loop sees them."""
 
-    def __init__(self, learner, critics, draw, validation, batch, frames, redraw, seed):
+    def __init__(self, learner, critics, draw, validation, batch, frames, redraw, seed, mistakes=MISTAKES):
         self.learners, self.model, self.draw, self.validation = {"model": learner}, learner.network, draw, validation
         self.batch, self.frames, self.redraw, self.seed = batch, frames + PRIMER, redraw, seed
-        self.critics, self.number, self.device = critics, None, next(self.model.parameters()).device
+        self.critics, self.mistakes, self.number = critics, mistakes, None
+        self.device = next(self.model.parameters()).device
         if critics:
             self.learners["critics"] = critics.learner(seed, self.device)
 
     def identity(self) -> str:
-        settings = (self.model.config, self.critics, self.batch, self.frames, self.redraw, self.seed)
+        settings = (self.model.config, self.critics, self.mistakes, self.batch, self.frames, self.redraw, self.seed)
         return digest(settings, self.validation.signal, self.validation.features)
 
     def excerpts(self, update):
@@ -149,7 +152,8 @@ class _Training(loop.Task):
             self.data = self.draw(self.number).to(self.device)
             self.starts, _ = self.data.starts(self.frames)
         rng = np.random.default_rng([self.seed, update])
-        features, true = self.data.batch(rng.choice(self.starts, self.batch), self.frames, self.critics and rng)
+        starts = rng.choice(self.starts, self.batch)
+        features, true = self.data.batch(starts, self.frames, self.critics and rng, self.mistakes)
         return self.model(features, true[:, : PRIMER * FRAME], JITTER), true
 
     def written(self, update):

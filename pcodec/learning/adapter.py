@@ -8,7 +8,7 @@ Of a codec that is learned end to end only the decoder is adapted, so that its p
 
 Conventions: an adapter file is float16 safetensors and belongs to one decoder, which it names by its identity.
 
-Contents: `Adapted`, `load`, `decoder_of`.
+Contents: `Adapted`, `learnt`, `go_back`, `load`, `decoder_of`.
 """
 
 import copy
@@ -64,13 +64,6 @@ class Adapted(torch.nn.Module):
                 merged[name] = value + change * (value != 0)
         return merged
 
-    @torch.no_grad()
-    def weaken(self, share: float) -> None:
-        """Go only this share of the way from the decoder to what was learned."""
-        for name, value in self.parts.items():
-            if not name.endswith(":down"):
-                value *= share
-
     def merged(self) -> Network:
         """A decoder like any other."""
         model = type(self.base)(self.config)
@@ -82,6 +75,19 @@ class Adapted(torch.nn.Module):
         """Write the adapter alone, as float16."""
         arrays = {name: value.detach().cpu().numpy().astype(np.float16) for name, value in self.parts.items()}
         weights.save(path, arrays, adapter={"rank": self.rank, "decoder": self.base.identity} | provenance)
+
+
+def learnt(model: torch.nn.Module) -> dict:
+    """A copy of the weights that training would change, by name."""
+    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+
+
+@torch.no_grad()
+def go_back(model: torch.nn.Module, before: dict, share: float) -> None:
+    """Leave of a decoder, or of an adapter, a share of the way to what was learned from `before` (of `learnt`)."""
+    for name, value in model.named_parameters():
+        if value.requires_grad and not name.endswith(":down"):
+            value.lerp_(before[name], 1 - share)
 
 
 def load(path: str | Path, base: Network) -> Network:

@@ -2,14 +2,11 @@
 
 Conventions: adapters are those of `pcodec.learning.adapter`; losses in nats per sample. Notebook 12_personalization.
 
-Contents: `adapt`, `adapted`, `heard`.
+Contents: `adapt`, `heard`, `evaluate`.
 """
-
-import copy
 
 import pandas as pd
 
-from pcodec import PcodecError
 from pcodec.bitstream.codebooks import Codebooks
 from pcodec.learning.adapter import Adapted
 from pcodec.lpcnet import training
@@ -17,7 +14,9 @@ from pcodec.lpcnet.examples import SampleDataset
 from pcodec.lpcnet.model import LPCNet
 
 LOSS = "nats"  # column of what `adapt` returns
-OPTIONS = {"batch": 32, "sequence": 160, "learning_rate": 2e-3, "evaluation_seconds": 0.0}
+SECONDS = 4.0  # of an utterance that is held back, evenly spread, that are heard
+OPTIONS = {"batch": 32, "sequence": 160, "learning_rate": 2e-3, "evaluation_seconds": SECONDS}
+WHOLE = {"learning_rate": 1e-3}  # of these for a whole decoder
 
 
 def heard(signals: list, codebooks: Codebooks) -> SampleDataset:
@@ -25,31 +24,22 @@ def heard(signals: list, codebooks: Codebooks) -> SampleDataset:
     return SampleDataset.of(signals, codebooks, augment=False)
 
 
+def evaluate(model: LPCNet, held_back: SampleDataset) -> pd.DataFrame:
+    """Table (utterance, speaker, nats, bits) of what a decoder loses on `SECONDS` of each."""
+    return training.evaluate(model, held_back, SECONDS)
+
+
 def adapt(
     model: LPCNet | Adapted, signals: list, held_back: SampleDataset, codebooks: Codebooks, seed: int = 1, **options
 ) -> pd.DataFrame:
     """Train a decoder or its adapter on (name, speaker, samples), in place; returns `training.fit`'s table.
 
-    `options` go to `training.fit` and replace `OPTIONS`; gains, responses and noise are drawn anew for every epoch.
+    `options` go to `training.fit` and replace `OPTIONS`; gains, responses and noise are drawn anew for every epoch. A
+    decoder that was pruned stays as sparse as it was.
     """
+    own = {} if isinstance(model, Adapted) else WHOLE | {"sparsifier": training.Sparsifier.of(model)}
 
     def draw(number):
         return SampleDataset.of(signals, codebooks, augment=True, draw=number, seed=seed)
 
-    return training.fit(model, draw, held_back, seed=seed, **OPTIONS | options)
-
-
-def adapted(
-    general: LPCNet, kind: str, signals: list, held_back: SampleDataset, codebooks: Codebooks, rank: int,
-    density: list[float], seed: int, **options,
-) -> LPCNet | Adapted:  # fmt: skip
-    """A copy of `general` that was trained on (name, speaker, samples): "whole", or "low-rank", an adapter of `rank`.
-
-    A whole decoder stays pruned to `density` of GRU_A's gates z, r, h ([] for none). `options` as in `adapt`.
-    """
-    if kind not in ("whole", "low-rank"):
-        raise PcodecError(f"a decoder is adapted whole or low-rank, got {kind}")
-    model = copy.deepcopy(general) if kind == "whole" else Adapted(general, rank, seed)
-    pruned = training.Sparsifier(density) if density and kind == "whole" else None
-    adapt(model, signals, held_back, codebooks, seed, sparsifier=pruned, **options)
-    return model
+    return training.fit(model, draw, held_back, seed=seed, **OPTIONS | own | options)

@@ -47,23 +47,34 @@ class Sparsifier:
         self.density = density  # of the gates z, r, h, as the specification orders them
         self.start, self.stop, self.every = start, stop, every
 
+    @classmethod
+    def of(cls, model: LPCNet) -> "Sparsifier | None":
+        """What keeps a decoder as sparse as it is; None where nothing was pruned."""
+        gates = model.sample.gru_a.weight_hh_l0.detach().chunk(3)
+        r, z, h = (float((cls._scores(gate)[0] > 0).float().mean()) for gate in gates)
+        return cls([z, r, h]) if min(r, z, h) < 1 else None
+
     def __call__(self, gru, update: int) -> None:
         """Apply after update number `update`, if it is due."""
         if update < self.start or (update < self.stop and (update - self.start) % self.every):
             return
         rho = 0.0 if update >= self.stop else 1.0 - (update - self.start) / (self.stop - self.start)
         z, r, h = self.density
-        weight = gru.weight_hh_l0.data
-        units = weight.shape[1]
-        for gate, final in zip(weight.chunk(3), (r, z, h), strict=True):  # PyTorch's order
+        for gate, final in zip(gru.weight_hh_l0.data.chunk(3), (r, z, h), strict=True):  # PyTorch's order
             density = 1.0 - (1.0 - final) * (1.0 - rho**3)
-            diagonal = torch.eye(units, dtype=torch.bool, device=weight.device)
-            blocks = gate.masked_fill(diagonal, 0.0).reshape(units // self.BLOCK, self.BLOCK, units)
-            scores = (blocks**2).sum(dim=1)
+            scores, diagonal = self._scores(gate)
             rank = min(round(scores.numel() * (1.0 - density)), scores.numel() - 1)
             threshold = scores.flatten().sort().values[rank]
             keep = (scores >= threshold).repeat_interleave(self.BLOCK, dim=0) | diagonal
             gate.mul_(keep)
+
+    @classmethod
+    def _scores(cls, gate):
+        """Power of each block of a gate's matrix, without the diagonal, and where that is."""
+        units = gate.shape[1]
+        diagonal = torch.eye(units, dtype=torch.bool, device=gate.device)
+        blocks = gate.masked_fill(diagonal, 0.0).reshape(units // cls.BLOCK, cls.BLOCK, units)
+        return (blocks**2).sum(dim=1), diagonal
 
 
 class Stage(NamedTuple):

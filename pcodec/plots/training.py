@@ -168,15 +168,15 @@ def study(table: pd.DataFrame, ax=None):
     return ax
 
 
-def personalization(table: pd.DataFrame, ax=None):
+def personalization(table: pd.DataFrame, unit: str = "nats per sample", ax=None):
     """Gain of decoders for one person. Table: system, minutes (0 for "group"), comparison, difference, low, high."""
     ax = ax or plt.subplots(figsize=(7, 3.6), layout="constrained")[1]
     names = [f"{row.system}\n{row.minutes:g} min" if row.minutes else row.system for row in table.itertuples()]
-    _categories(ax, table, names)
+    _categories(ax, table, names, unit)
     return ax
 
 
-def _categories(ax, table, names):
+def _categories(ax, table, names, unit="nats per sample"):
     """The main two comparisons beside each other, for each name; `names` has the name of each row of the table."""
     order = list(dict.fromkeys(names))
     shift = dict(zip(COMPARISONS, (-0.1, 0.1), strict=True))
@@ -184,7 +184,7 @@ def _categories(ax, table, names):
         if row.comparison in COMPARISONS:
             _difference(ax, order.index(name) + shift[row.comparison], row)
     ax.axhline(0, color=style.GREY, linestyle=":")
-    ax.set(xticks=range(len(order)), xticklabels=order, ylabel="difference (nats per sample),\n95 % interval")
+    ax.set(xticks=range(len(order)), xticklabels=order, ylabel=f"difference ({unit}),\n95 % interval")
     ax.margins(x=0.1)
     style.legend_above(ax, handles=_comparison_handles(table))
 

@@ -1,23 +1,22 @@
 """SoundStream for one person: how an adapter of the decoder learns from a minute of speech.
 
 Conventions: adapters are those of `pcodec.learning.adapter`, losses those of `pcodec.soundstream.training`, on spectra
-and at all rates. Encoder and quantizer stay as they are: packets are the same with and without an adapter. It goes half
-of the way: naturalness comes from a mean of weights, which any training leaves.
+and at all rates. Encoder and quantizer stay as they are: packets are the same with and without an adapter. What has
+learned goes half of the way: naturalness comes from a mean of weights, which any training leaves.
 
-Contents: `adapt`, `heard`, `Adapted`.
+Contents: `adapt`, `heard`, `evaluate`, `Adapted`.
 """
 
 import pandas as pd
 
-from pcodec.compute.backend import torch
 from pcodec.learning import adapter
 from pcodec.soundstream import training
 from pcodec.soundstream.model import SoundStream
-from pcodec.soundstream.training import Speech
+from pcodec.soundstream.training import Speech, evaluate
 
 LOSS = "loss"  # column of what `adapt` returns
 OPTIONS = {"batch": 8, "frames": 64, "learning_rate": 1e-3, "average": 0.98}
-WAY = 0.5  # share of what an adapter has learned that is left
+WAY = 0.5  # share of what was learned that is left
 
 
 class Adapted(adapter.Adapted):
@@ -51,10 +50,9 @@ def adapt(
     Returns `training.fit`'s table, whose last losses are those of what is left; `options` go to it and replace
     `OPTIONS`. There are no codebooks.
     """
+    before = adapter.learnt(model)
     losses = training.fit(model, Speech.of(signals), held_back, seed=seed, **OPTIONS | options)
-    if isinstance(model, Adapted):
-        with torch.no_grad():
-            model.weaken(WAY)
-        last = losses["update"] == losses["update"].max()
-        losses.loc[last, LOSS] = training.evaluate(model, held_back)[LOSS].to_numpy()
+    adapter.go_back(model, before, WAY)
+    last = losses["update"] == losses["update"].max()
+    losses.loc[last, LOSS] = evaluate(model, held_back)[LOSS].to_numpy()
     return losses

@@ -57,6 +57,22 @@ def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
+@pytest.mark.parametrize("kind", personalization.KINDS)
+def test_a_copy_learns_and_the_decoder_stays(family, decoder, recordings, codebooks, kind):
+    _, module = personalization.FAMILIES[family]
+    cut = personalization.pieces(recordings)[:2]
+    before = {name: value.clone() for name, value in decoder.state_dict().items()}
+    options = {"updates": 2, "evaluations": 1} | LEARNS[family]
+    model, losses = personalization.adapted(decoder, kind, cut, module.heard(cut, codebooks), codebooks, 2, **options)
+    assert isinstance(model, adapter.Adapted if kind == "low-rank" else DECODERS[family][0])
+    assert losses["update"].max() == 2 and {module.LOSS, "utterance"} <= set(losses)
+    assert all(torch.equal(before[name], value) for name, value in decoder.state_dict().items())
+    learned = (model.merged() if kind == "low-rank" else model).state_dict()
+    assert any(not torch.equal(before[name], value) for name, value in learned.items())
+    with pytest.raises(PcodecError, match="a decoder is adapted low-rank or whole, got half"):
+        personalization.adapted(decoder, "half", cut, None, codebooks)
+
+
 def test_only_the_adapter_learns_and_it_learns_the_speaker(family, decoder, recordings, codebooks):
     _, module = personalization.FAMILIES[family]
     learnt, held_back = personalization.hold_back(personalization.pieces(recordings))

@@ -105,7 +105,7 @@ def test_figures_are_those_that_the_workflow_makes():
     made |= set(re.findall(r'STUDY = \["(\w+)"\]', workflow))
     rows = re.findall(r"^\| \[?`([\w-]+)`[^|]*\| \[(\w+)\]", PAGES["docs/figures.md"], re.M)
     assert len(rows) >= 25
-    kinds = {r"-C\d$": "-C{C}", r"-(own|recognized)$": "-{content}"}
+    kinds = {r"-C\d$": "-C{C}", r"-(own|recognized)$": "-{content}", r"-fargan-large$": "-{decoder}"}
     listed = {figure: re.sub(*one, figure) for figure, _ in rows for one in kinds.items() if re.search(one[0], figure)}
     assert {listed.get(figure, figure) for figure, _ in rows} == made
     for figure, word in rows:

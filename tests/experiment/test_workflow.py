@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 TINY = """
 grid:
   {seed: 1, units: [16], C: [2], study: 16, framewise: [tiny], framewise_study: tiny, soundstream: [tiny],
-   soundstream_C: [2]}
+   soundstream_C: [2], personal: [lpcnet-16]}
 01_corpus:
   {personal_speakers: 2, train_speakers: 6, validation_speakers: 2, test_speakers: 2, training_seconds: 9,
    personal_seconds: 27, unseen_seconds: 9}
@@ -32,7 +32,7 @@ grid:
   {general_updates: 3, extra_updates: 2, batch: 4, evaluations: 1, evaluation_seconds: 0.04, unseen_seconds: 0.2,
    precision: float32}
 08_synthesis: {utterances: 1, validation_utterances: 1}
-12_personalization: {updates: 1, adaptation_minutes: [0.05], test_utterances: 1, unseen_seconds: 0.2}
+12_personalization: {updates: 1, adaptation_minutes: [0.05], test_utterances: 1, measures: [STOI]}
 13_framewise_training: {spectral_updates: 2, critic_updates: 2, batch: 4, frames: 4, critic_frames: 8, evaluations: 1}
 14_framewise_synthesis: {lossy: 1}
 15_soundstream_training: {unquantized: 1, spectral_updates: 2, critic_updates: 1, extra_updates: 1, evaluations: 1}
@@ -191,6 +191,14 @@ def test_the_comparison_is_fair_and_on_unseen_speakers(home, first):
 def test_a_second_run_does_nothing(home, first):
     done = reproduce(home)
     assert done.returncode == 0 and state(home) == first["state"]
+
+
+def test_what_was_deleted_is_made_again_and_nothing_else(home, first):
+    gone = home / "figures" / "tiny-demo" / "lpc_envelope.pdf"
+    gone.unlink()
+    assert reproduce(home).returncode == 0
+    remade = {path for path, when in state(home).items() if first["state"].get(path) != when}
+    assert gone in remade and "08_synthesis.ipynb" not in {path.name for path in remade}
 
 
 def test_published_weights_are_not_trained_again(home, first):

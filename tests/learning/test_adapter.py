@@ -1,5 +1,7 @@
 """An adapter is small, belongs to one decoder, of whatever family, and costs nothing in synthesis."""
 
+import copy
+
 import pytest
 
 from pcodec import PcodecError
@@ -63,15 +65,19 @@ def test_updates_of_matrices_have_their_rank(decoder):
         assert torch.linalg.matrix_rank(change, atol=1e-3).item() <= 3, name
 
 
-def test_it_can_go_a_part_of_the_way(decoder):
-    model = adapter.Adapted(decoder, rank=3)
-    for part in model.parts.values():
-        part.data.normal_()
-    whole = model.merged().state_dict()
-    model.weaken(0.25)
-    for name, value in model.merged().state_dict().items():
-        before = decoder.state_dict()[name]
-        assert torch.allclose(value - before, 0.25 * (whole[name] - before), atol=1e-5), name
+@pytest.mark.parametrize("kind", ["low-rank", "whole"])
+def test_it_can_go_a_part_of_the_way(decoder, kind):
+    model = adapter.Adapted(decoder, rank=3) if kind == "low-rank" else copy.deepcopy(decoder)
+    before = adapter.learnt(model)
+    for part in model.parameters():
+        if part.requires_grad:
+            part.data.normal_()
+    merged = (lambda: model.merged().state_dict()) if kind == "low-rank" else model.state_dict
+    learned = {name: value.clone() for name, value in merged().items()}
+    adapter.go_back(model, before, 0.25)
+    for name, value in merged().items():
+        start = decoder.state_dict()[name]
+        assert torch.allclose(value - start, 0.25 * (learned[name] - start), atol=1e-5), name
 
 
 def test_ranks_that_save_nothing_are_refused(decoder):

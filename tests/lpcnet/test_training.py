@@ -1,5 +1,7 @@
 """Decoders learn, from the speech that they should hear, in the order and at the rate that the notebook says."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -206,6 +208,12 @@ def test_pruning_leaves_blocks_and_the_diagonal():
         assert (filled > 0).float().mean().item() == pytest.approx(density, abs=0.01)
     kept = gru.weight_hh_l0.detach() != 0
     assert torch.equal(gru.weight_hh_l0.detach()[kept], before[kept])
+    moved = copy.deepcopy(model)
+    gru = moved.sample.gru_a
+    gru.weight_hh_l0.data += 0.001
+    training.Sparsifier.of(model)(gru, 0)
+    assert torch.equal(gru.weight_hh_l0.detach() != 0, kept), "a decoder that learns more stays as sparse as it was"
+    assert training.Sparsifier.of(LPCNet(LPCNetConfig(units=64), seed=1)) is None
     lazy = training.Sparsifier([0.05, 0.05, 0.2], start=2000, stop=40_000)
     lazy(gru := LPCNet(LPCNetConfig(units=64), seed=1).sample.gru_a, 1999)
     assert torch.equal(gru.weight_hh_l0.detach(), before)
