@@ -91,6 +91,10 @@ def test_a_notebook_s_own_value_goes_before_the_grid_s(home):
         ("grid: {seed: 1, units: [16], C: [2], framewise_study: huge}", r"framewise_study must be one of .*got .huge."),
         ("grid: {seed: 1, units: [16], C: [2], repeats: -1}", r"repeats must be 0 or more, got -1"),
         (
+            "grid: {seed: 1, units: [16], C: [2], personal: [fargan-tiny]}",
+            r"mine\.yaml: grid: personal must list decoders with 2 groups, got 'fargan-tiny': no fargan-tiny-C2-g0",
+        ),
+        (
             GRID + "\nresources: {default: {mem_gb: 4}}",
             r"mine\.yaml: resources: default: no parameter 'mem_gb'; there are",
         ),
