@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from pcodec import PcodecError, paths
 from pcodec.bitstream.codebooks import Codebooks
@@ -62,10 +61,9 @@ def hold_back(cut: list) -> tuple[list, list]:
 
 
 def adapted(
-    decoder: Network, kind: str, signals: list, held_back, codebooks: Codebooks | None, rank: int = RANK, seed: int = 1,
-    **options,
-) -> tuple[Network | Adapted, pd.DataFrame]:  # fmt: skip
-    """A copy of `decoder` that was trained on (name, speaker, samples), and its losses on what the family has `heard`.
+    decoder: Network, kind: str, signals: list, codebooks: Codebooks | None, rank: int = RANK, seed: int = 1, **options
+) -> Network | Adapted:
+    """A copy of `decoder` that was trained on (name, speaker, samples).
 
     Of `KINDS`, "low-rank" is an adapter of `rank`, "whole" has all weights trained. `options` as in the family's
     `adapt`.
@@ -74,7 +72,8 @@ def adapted(
         raise PcodecError(f"a decoder is adapted {' or '.join(KINDS)}, got {kind}")
     _, family = FAMILIES[decoder.config.FAMILY]
     model = copy.deepcopy(decoder) if kind == "whole" else family.Adapted(decoder, rank, seed)
-    return model, family.adapt(model, signals, held_back, codebooks, seed, **options)
+    family.adapt(model, signals, codebooks, seed, **options)
+    return model
 
 
 class Personalized(NamedTuple):
@@ -112,11 +111,9 @@ def personalize(
     paths.check_target(output, decoder)
     learnt, measured = hold_back(pieces(recordings))
     checkpoint = output.with_name(output.name + ".checkpoint")
-    own, losses = adapted(
-        model, "low-rank", learnt, family.heard(measured, books), books, rank, seed, updates=updates, evaluations=1,
-        checkpoint=checkpoint,
-    )  # fmt: skip
-    before, after = losses.groupby("update")[family.LOSS].mean()
+    own = adapted(model, "low-rank", learnt, books, rank, seed, updates=updates, checkpoint=checkpoint)
+    held_back = family.heard(measured, books)
+    before, after = (float(family.evaluate(each, held_back)[family.LOSS].mean()) for each in (model, own))
     seconds = sum(len(samples) for _, _, samples in learnt) / audio.RATE
     own.save(output, seconds=seconds, updates=updates, seed=seed, before=before, after=after)
     checkpoint.unlink(missing_ok=True)

@@ -97,7 +97,7 @@ def evaluate(model: Fargan, data: Excerpts, stretches: int = 2, batch: int = 64)
 def fit(
     model: Fargan,
     draw: Callable[[int], Excerpts],
-    validation: Excerpts,
+    validation: Excerpts | None,
     updates: int = 0,
     seconds: float = 0.0,
     batch: int = 64,
@@ -116,7 +116,7 @@ def fit(
 
     `draw(n)` is the training data prepared for the n-th time, new every `redraw` updates. A batch is so many excerpts
     of `frames` after their primer. `critics` learn ahead of the model, then beside it; then `mistakes` is the share of
-    excerpts with a wrong pitch. The rest as in `loop.fit`.
+    excerpts with a wrong pitch. `validation` may be None without `evaluations`. The rest as in `loop.fit`.
     """
     if batch < 2 or redraw < 1 or frames < 1:
         raise PcodecError(f"cannot train with batch {batch}, redraw {redraw}, frames {frames}")
@@ -126,7 +126,7 @@ def fit(
     task = _Training(learner, critics, draw, validation, batch, frames, redraw, seed, mistakes)
     if critics and critics.ahead:
         ahead = checkpoint and checkpoint.with_name(f"{checkpoint.stem}-ahead.pt")
-        loop.fit(Ahead(task), critics.ahead, evaluations=1, seed=seed, checkpoint=ahead, name="critics")
+        loop.fit(Ahead(task), critics.ahead, evaluations=0, seed=seed, checkpoint=ahead, name="critics")
     return loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint).evaluations
 
 
@@ -136,21 +136,25 @@ class _Training(loop.Task):
     def __init__(self, learner, critics, draw, validation, batch, frames, redraw, seed, mistakes=MISTAKES):
         self.learners, self.model, self.draw, self.validation = {"model": learner}, learner.network, draw, validation
         self.batch, self.frames, self.redraw, self.seed = batch, frames + PRIMER, redraw, seed
-        self.critics, self.mistakes, self.number = critics, mistakes, None
+        self.critics, self.mistakes = critics, mistakes
         self.device = next(self.model.parameters()).device
+        self.prepare(0)
         if critics:
             self.learners["critics"] = critics.learner(seed, self.device)
 
     def identity(self) -> str:
         settings = (self.model.config, self.critics, self.mistakes, self.batch, self.frames, self.redraw, self.seed)
-        return digest(settings, self.validation.signal, self.validation.features)
+        return digest(settings, self.data.signal, self.data.features)
+
+    def prepare(self, number):
+        """The training data for the n-th time."""
+        self.number, self.data = number, self.draw(number).to(self.device)
+        self.starts, _ = self.data.starts(self.frames)
 
     def excerpts(self, update):
         """(What the model writes, what is true), with the primer."""
         if update // self.redraw != self.number:
-            self.number = update // self.redraw
-            self.data = self.draw(self.number).to(self.device)
-            self.starts, _ = self.data.starts(self.frames)
+            self.prepare(update // self.redraw)
         rng = np.random.default_rng([self.seed, update])
         starts = rng.choice(self.starts, self.batch)
         features, true = self.data.batch(starts, self.frames, self.critics and rng, self.mistakes)

@@ -66,9 +66,6 @@ class Ahead(loop.Task):
         model.train()
         yield "critics", self.learners["critics"].network.loss(found, true)
 
-    def evaluate(self):
-        return pd.DataFrame()
-
 
 class Stage(NamedTuple):
     """One part of a decoder's training."""

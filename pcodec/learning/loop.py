@@ -90,17 +90,17 @@ def fit(
 ) -> History:
     """Train the learners of `task` in place, for a budget of `updates` or of `seconds`.
 
-    An evaluation comes first, then `evaluations` more, evenly spread, the last one at the end. With `average` the
-    model that is evaluated and left at the end is an average of its weights since `Task.averaged_from`: a plain mean,
-    and after 1 / (1 - average) updates an exponential one with that decay. With `patience` training stops when
-    `Task.score` has not improved for so many updates, and the best weights are left.
+    An evaluation comes first, then `evaluations` more, evenly spread, the last one at the end; with 0 there is none.
+    With `average` the model that is evaluated and left at the end is an average of its weights since
+    `Task.averaged_from`: a plain mean, and after 1 / (1 - average) updates an exponential one with that decay. With
+    `patience` training stops when `Task.score` has not improved for so many updates, and the best weights are left.
     PyTorch's random numbers are seeded anew for every update. With `checkpoint` a killed training of the same task
     continues where it was, and a finished one is not trained again. Raises `PcodecError` if there is no budget or a
     loss is not finite.
     """
     if updates < 0 or seconds < 0 or bool(updates) == bool(seconds):
         raise PcodecError(f"training needs a budget, of updates or of seconds; got {updates} and {seconds}")
-    if evaluations < 1 or not 0 <= average < 1 or patience < 0:
+    if evaluations < 0 or not 0 <= average < 1 or patience < 0 or (patience and not evaluations):
         raise PcodecError(
             f"cannot train with evaluations {evaluations}, average {average}, patience {patience}"
         )  # fmt: skip
@@ -123,7 +123,7 @@ def fit(
             due = progress.updates * evaluations >= len(progress.tables) * updates if updates else (
                 done * evaluations >= len(progress.tables)
             )  # fmt: skip
-            if due:
+            if evaluations and due:
                 progress.evaluate(task, patience)
                 started = time.monotonic() - progress.elapsed  # evaluations are not training
             if done >= 1.0 or (patience and progress.updates - progress.best_at >= patience):
@@ -206,7 +206,8 @@ class _Progress:
         losses = torch.stack(self.losses).cpu().double().numpy() if self.losses else None
         training = pd.DataFrame(losses, columns=learners)
         training.insert(0, "update", range(len(training)))
-        return History(pd.concat(self.tables, ignore_index=True), training)
+        tables = self.tables or [pd.DataFrame(columns=["update", "training_loss"])]
+        return History(pd.concat(tables, ignore_index=True), training)
 
     def state(self, task: Task) -> dict:
         networks = {

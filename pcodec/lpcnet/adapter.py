@@ -13,14 +13,14 @@ from pcodec.lpcnet import training
 from pcodec.lpcnet.examples import SampleDataset
 from pcodec.lpcnet.model import LPCNet
 
-LOSS = "nats"  # column of what `adapt` returns
+LOSS = "nats"  # column of what `evaluate` returns
 SECONDS = 4.0  # of an utterance that is held back, evenly spread, that are heard
 OPTIONS = {"batch": 32, "sequence": 160, "learning_rate": 2e-3, "evaluation_seconds": SECONDS}
 WHOLE = {"learning_rate": 1e-3}  # of these for a whole decoder
 
 
 def heard(signals: list, codebooks: Codebooks) -> SampleDataset:
-    """(name, speaker, samples) that are held back, as `adapt` measures on them."""
+    """(name, speaker, samples) as `evaluate` measures on them."""
     return SampleDataset.of(signals, codebooks, augment=False)
 
 
@@ -29,10 +29,8 @@ def evaluate(model: LPCNet, held_back: SampleDataset) -> pd.DataFrame:
     return training.evaluate(model, held_back, SECONDS)
 
 
-def adapt(
-    model: LPCNet | Adapted, signals: list, held_back: SampleDataset, codebooks: Codebooks, seed: int = 1, **options
-) -> pd.DataFrame:
-    """Train a decoder or its adapter on (name, speaker, samples), in place; returns `training.fit`'s table.
+def adapt(model: LPCNet | Adapted, signals: list, codebooks: Codebooks, seed: int = 1, **options) -> None:
+    """Train a decoder or its adapter on (name, speaker, samples), in place.
 
     `options` go to `training.fit` and replace `OPTIONS`; gains, responses and noise are drawn anew for every epoch. A
     decoder that was pruned stays as sparse as it was.
@@ -42,4 +40,4 @@ def adapt(
     def draw(number):
         return SampleDataset.of(signals, codebooks, augment=True, draw=number, seed=seed)
 
-    return training.fit(model, draw, held_back, seed=seed, **OPTIONS | own | options)
+    training.fit(model, draw, None, seed=seed, evaluations=0, **OPTIONS | own | options)

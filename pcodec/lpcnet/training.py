@@ -150,7 +150,7 @@ def fit_stages(
 def fit(
     model: LPCNet,
     draw: Callable[[int], SampleDataset],
-    validation: SampleDataset,
+    validation: SampleDataset | None,
     updates: int = 0,
     seconds: float = 0.0,
     batch: int = 128,
@@ -176,8 +176,8 @@ def fit(
     chunks of a stream follow each other and the states are carried over, otherwise each starts anew, in random order.
     The learning rate after b updates is learning_rate / (1 + decay b), and falls linearly to zero over the last
     `anneal` of the budget. `optimizer` is "adam" (with AMSGrad, the reference's) or "muon" (`optimizers.build`).
-    `average`, `evaluations` and `checkpoint` as in `loop.fit`. Raises `PcodecError` when the data is too short or the
-    loss is not finite.
+    `average`, `evaluations` and `checkpoint` as in `loop.fit`; `validation` may be None without `evaluations`. Raises
+    `PcodecError` when the data is too short or the loss is not finite.
     """
     if batch < 1 or redraw < 1:
         raise PcodecError(f"cannot train with batch {batch}, redraw {redraw}")
@@ -187,7 +187,12 @@ def fit(
     streams = _Streams(draw, sequence // FRAME, batch, carry, redraw, seed, device)
     learner = loop.Learner(model, optimizers.build(model, optimizer), optimizers.Annealed(learning_rate, decay, anneal))
     task = _TeacherForcing(
-        learner, streams, validation.to(device), evaluation_seconds, backend.precision(device, precision), sparsifier
+        learner,
+        streams,
+        validation and validation.to(device),
+        evaluation_seconds,
+        backend.precision(device, precision),
+        sparsifier,
     )
     history = loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint)
     return history.evaluations

@@ -7,14 +7,13 @@ learned goes half of the way: naturalness comes from a mean of weights, which an
 Contents: `adapt`, `heard`, `evaluate`, `Adapted`.
 """
 
-import pandas as pd
-
 from pcodec.learning import adapter
 from pcodec.soundstream import training
 from pcodec.soundstream.model import SoundStream
-from pcodec.soundstream.training import Speech, evaluate
+from pcodec.soundstream.training import Speech
 
-LOSS = "loss"  # column of what `adapt` returns
+evaluate = training.evaluate  # on what was `heard`
+LOSS = "loss"  # column of what it returns
 OPTIONS = {"batch": 8, "frames": 64, "learning_rate": 1e-3, "average": 0.98}
 WAY = 0.5  # share of what was learned that is left
 
@@ -38,21 +37,16 @@ class Adapted(adapter.Adapted):
 
 
 def heard(signals: list, codebooks: None = None) -> Speech:
-    """(name, speaker, samples) that are held back, as `adapt` measures on them."""
+    """(name, speaker, samples) as `evaluate` measures on them."""
     return Speech.of(signals)
 
 
-def adapt(
-    model: SoundStream | Adapted, signals: list, held_back: Speech, codebooks: None = None, seed: int = 1, **options
-) -> pd.DataFrame:
+def adapt(model: SoundStream | Adapted, signals: list, codebooks: None = None, seed: int = 1, **options) -> None:
     """Train a network, or the adapter of its decoder, on (name, speaker, samples), in place.
 
-    Returns `training.fit`'s table, whose last losses are those of what is left; `options` go to it and replace
-    `OPTIONS`. There are no codebooks.
+    `options` go to `training.fit` and replace `OPTIONS`; what is left is `WAY` of what was learned. There are no
+    codebooks.
     """
     before = adapter.learnt(model)
-    losses = training.fit(model, Speech.of(signals), held_back, seed=seed, **OPTIONS | options)
+    training.fit(model, Speech.of(signals), None, seed=seed, evaluations=0, **OPTIONS | options)
     adapter.go_back(model, before, WAY)
-    last = losses["update"] == losses["update"].max()
-    losses.loc[last, LOSS] = evaluate(model, held_back)[LOSS].to_numpy()
-    return losses

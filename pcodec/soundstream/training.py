@@ -156,7 +156,7 @@ def fit_stages(
 def fit(
     model: network.Network,
     data: Speech,
-    validation: Speech,
+    validation: Speech | None,
     updates: int = 0,
     seconds: float = 0.0,
     unquantized: int = 0,
@@ -178,7 +178,7 @@ def fit(
 
     In the first `unquantized` updates latents are passed on as they are; then words are placed. An excerpt uses one of
     `rates`, numbers of stages, by default 1 to all. `critics` learn ahead of the model, then beside it. With
-    `noise` it learns to remove that, too. The rest as in `loop.fit`.
+    `noise` it learns to remove that, too. `validation` may be None without `evaluations`. The rest as in `loop.fit`.
     """
     if batch < 2 or FRAME * frames <= 2 * model.delay or not {*rates} <= {*range(1, model.config.stages + 1)}:
         raise PcodecError(f"cannot train with batch {batch}, frames {frames}, rates {list(rates)}")
@@ -189,7 +189,7 @@ def fit(
     task = _Training(learner, critics, data, validation, unquantized, batch, frames, rates, noise, judged, seed)
     if critics and critics.ahead:
         ahead = checkpoint and checkpoint.with_name(f"{checkpoint.stem}-ahead.pt")
-        loop.fit(Ahead(task), critics.ahead, evaluations=1, seed=seed, checkpoint=ahead, name="critics")
+        loop.fit(Ahead(task), critics.ahead, evaluations=0, seed=seed, checkpoint=ahead, name="critics")
     return loop.fit(task, updates, seconds, evaluations, average, seed=seed, checkpoint=checkpoint).evaluations
 
 
@@ -209,7 +209,7 @@ class _Training(loop.Task):
     def identity(self) -> str:
         settings = (self.model.config, self.critics, self.unquantized, self.batch, self.frames, self.rates.tolist())
         noise = self.noise.names if self.noise else []
-        return digest((*settings, self.judged, self.seed, noise), self.validation.signal)
+        return digest((*settings, self.judged, self.seed, noise), self.data.signal)
 
     def start(self):
         """Place the words on what the encoder makes of training speech."""

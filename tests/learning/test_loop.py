@@ -105,6 +105,10 @@ def test_history_and_evaluations():
     assert history.evaluations.training_loss[1] == pytest.approx(history.training.model[9])
     assert list(history.training.columns) == ["update", "model", "critic"] and len(history.training) == 30
     assert history.evaluations.slope.iloc[-1] > history.evaluations.slope[0] + 0.3
+    blind = Line(critic=True)
+    blind.evaluate = None
+    none = loop.fit(blind, updates=30, evaluations=0)
+    assert none.evaluations.empty and none.training.equals(history.training)
 
 
 @pytest.mark.parametrize("since", [0, 5])
@@ -178,7 +182,8 @@ def test_one_burst_is_clipped():
     [
         ({}, "needs a budget, of updates or of seconds; got 0 and 0"),
         ({"updates": 1, "seconds": 3.0}, "got 1 and 3.0"),
-        ({"updates": 1, "evaluations": 0}, "evaluations 0"),
+        ({"updates": 1, "evaluations": -1}, "evaluations -1"),
+        ({"updates": 1, "evaluations": 0, "patience": 3}, "evaluations 0, average 0.0, patience 3"),
         ({"updates": 1, "average": 1.0}, "average 1.0"),
     ],
 )
