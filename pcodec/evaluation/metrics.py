@@ -272,7 +272,7 @@ class _pool:
 
 def _share_cores():
     """A worker has others beside it: one thread for the libraries that are loaded, and for those that will be."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")  # the second is what `pcodec.threads` says
     threadpool_limits(1)
 
 

@@ -1,5 +1,6 @@
 """Each measure: identical signals, a planted difference, a refusal, a golden value."""
 
+import os
 import numpy as np
 import pandas as pd
 import pytest
@@ -162,6 +163,13 @@ def test_several_processes_find_the_same(tmp_path, speech, monkeypatch):
         for file in (tmp_path / "cache").rglob("*.json"):
             file.unlink()
     pd.testing.assert_frame_equal(*found)
+
+
+def test_a_process_beside_others_has_one_thread(monkeypatch):
+    """Twice as many threads as cores halve the speed of a recognizer."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    with metrics._pool(2) as mapped:
+        assert [*mapped(os.getenv, ["NUMBA_NUM_THREADS", "OMP_NUM_THREADS"])] == ["1", "1"]
 
 
 def test_paired_differences(tmp_path):
