@@ -1,6 +1,7 @@
 """Each measure: identical signals, a planted difference, a refusal, a golden value."""
 
 import os
+
 import numpy as np
 import pandas as pd
 import pytest
