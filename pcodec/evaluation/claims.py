@@ -6,7 +6,8 @@ personalized codec is on a par with a general one at twice the rate.
 
 Conventions: systems are called as in the tables of notebook 09: "general 384" and "personalized 384, C = 2" (LPCNet),
 "framewise small personalized, C = 2", "soundstream small general, 1.6 kb/s". A further training adds ", training 2" to
-the name, the mean over all trainings ", all trainings". Notebook 23_comparison.
+the name, the mean over all trainings ", all trainings". "framewise large, as shipped" is what a user loads: a general
+decoder without the updates that control and personalized ones have had. Notebook 23_comparison.
 
 Contents: `CLAIMS`, `System`, `system`, `kind`, `with_means`, `pairs`.
 """
@@ -23,7 +24,8 @@ EQUAL, SMALL, HALF = (
 )
 CLAIMS = (EQUAL, SMALL, HALF)
 NAME = re.compile(
-    r"(?:(?P<role>general|personalized) (?P<units>\d+)|(?P<family>\w+) (?P<size>\w+) (?P<whose>general|personalized))"
+    r"(?:(?:general|personalized) (?P<units>\d+)"
+    r"|(?P<family>\w+) (?P<size>\w+)(?: general| personalized|, (?P<shipped>as shipped)))"
     r"(?:, C = (?P<C>\d+))?(?:, (?P<kbps>[\d.]+) kb/s)?(?:, (?P<training>training \d+|all trainings))?"
 )
 SIZES = ("tiny", "small", "large")
@@ -36,7 +38,7 @@ class System(NamedTuple):
     size: int  # larger ones are larger
     C: int  # 1: general
     kbps: float  # 0: its family has one rate
-    training: str  # "": the run's first
+    training: str  # "": the run's first; or "as shipped"
 
 
 def system(name: str) -> System | None:
@@ -45,7 +47,7 @@ def system(name: str) -> System | None:
     if not found or (found["size"] or "small") not in SIZES:
         return None
     size = int(found["units"]) if found["units"] else SIZES.index(found["size"])
-    rest = int(found["C"] or 1), float(found["kbps"] or 0), found["training"] or ""
+    rest = int(found["C"] or 1), float(found["kbps"] or 0), found["training"] or found["shipped"] or ""
     return System(found["family"] or "LPCNet", size, *rest)
 
 
@@ -69,7 +71,8 @@ def with_means(values: pd.DataFrame) -> pd.DataFrame:
 def pairs(names: list[str]) -> pd.DataFrame:
     """Every pair of `names` that a claim is about: claim, family, training, first (the personalized one), second.
 
-    The second is of the same training where it was trained again, else of the first.
+    The second is of the same training where it was trained again, else of the first. Where a run has not continued its
+    large general decoder it is the one as shipped; at equal size there is no such pair, as updates would differ.
     """
     known = {found: name for name in names if (found := system(name))}
     rows = []
@@ -80,7 +83,8 @@ def pairs(names: list[str]) -> pd.DataFrame:
                              *[(HALF, one._replace(size=size, kbps=2 * one.kbps))
                                for size in _larger(one, known) if one.kbps]]:  # fmt: skip
             general = other._replace(C=1)
-            second = known.get(general) or known.get(general._replace(training=""))
+            rivals = [general, general._replace(training=""), general._replace(training="as shipped")]
+            second = next((known[rival] for rival in rivals[: 2 if claim == EQUAL else 3] if rival in known), None)
             if second:
                 rows.append((claim, one.family, one.training or "training 1", name, second))
     table = pd.DataFrame(rows, columns=["claim", "family", "training", "first", "second"])

@@ -20,6 +20,8 @@ from pcodec.plots import style
 COLUMNS = 4  # panels in a row
 TICKS = {"kbps": (0.2, 0.3, 0.5, 0.8, 1.6, 3.2, 6.4), "gflops": (0.03, 0.1, 0.3, 1, 3, 10)}  # of logarithmic axes
 FAR = 10  # times, from which on an axis is logarithmic
+SHIPPED = "as shipped"  # in the name of a system that a user loads
+HALF_FILLED = {"fillstyle": "left", "markerfacecoloralt": "white"}
 
 
 def objective(summary: pd.DataFrame):
@@ -112,7 +114,7 @@ def kinds(table: pd.DataFrame, column: str):
     """A measure against "kbps" or "gflops", a panel per measure. The marker says which kind, the colour which role.
 
     Table: measure, better, system, kind, own (of this project), mean, low, high, and the column. A line joins the rates
-    of a kind's general codecs.
+    of a kind's general codecs, or of those as shipped, whose markers are half filled, where there are no others.
     """
     measures, marks = list(table.measure.unique()), {}
     for number, name in enumerate(dict.fromkeys(table.sort_values("own", ascending=False, kind="stable").kind)):
@@ -124,11 +126,14 @@ def kinds(table: pd.DataFrame, column: str):
     ticks = [tick for tick in TICKS[column] if table[column].min() / 1.5 <= tick <= table[column].max() * 1.5]
     for ax, measure in zip(axes, measures, strict=True):
         for name, rows in table[table.measure == measure].groupby("kind", sort=False):
-            general = rows[~rows.system.str.contains("C = |as shipped")].sort_values(column)
+            general = rows[~rows.system.str.contains("C = ")].sort_values(column)
+            as_shipped = general.system.str.contains(SHIPPED)
+            general = general if as_shipped.all() else general[~as_shipped]
             ax.plot(general[column], general["mean"], color=marks[name]["color"], linewidth=0.8)
             for row in rows.sort_values("system", ascending=False).itertuples():
                 own = next((style.system_colour(each) for each in personalized if each[-5:] in row.system), None)
                 mark = marks[name] | ({"color": own, "markerfacecolor": "white"} if own else {})
+                mark |= HALF_FILLED if SHIPPED in row.system else {}
                 style.interval(ax, getattr(row, column), row.mean, row, capsize=1, elinewidth=0.5, markersize=5, **mark)
         better = table[table.measure == measure].better.iloc[0]
         ax.set(xscale="log", ylabel=f"{measure} ({better} is better)")
@@ -138,6 +143,9 @@ def kinds(table: pd.DataFrame, column: str):
     handles = [Line2D([], [], linestyle="", label=name, **mark) for name, mark in marks.items()]
     handles += [Line2D([], [], linestyle="", marker="o", markerfacecolor="white", label=name,
                        color=style.system_colour(name)) for name in personalized]  # fmt: skip
+    if table.system.str.contains(SHIPPED).any():
+        colour = style.SYSTEM_COLOURS["control"]
+        handles.append(Line2D([], [], linestyle="", marker="o", color=colour, label=SHIPPED, **HALF_FILLED))
     axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=6, fontsize="small")
     return axes
 

@@ -10,7 +10,9 @@ NAMES = [
     "framewise large general", "framewise small general", "framewise small personalized, C = 2",
     "framewise small general, training 2", "framewise small personalized, C = 2, training 2",
     "soundstream small general, 0.8 kb/s", "soundstream small personalized, C = 2, 0.8 kb/s",
-    "soundstream large general, 0.8 kb/s", "soundstream large general, 1.6 kb/s", "Codec 2 3200", "semantic, 525 b/s",
+    "soundstream large, as shipped, 0.8 kb/s", "soundstream large, as shipped, 1.6 kb/s", "Codec 2 3200",
+    "framewise large, as shipped", "soundstream small, as shipped, 0.8 kb/s", "semantic, 525 b/s",
+    "framewise tiny, as shipped", "framewise tiny personalized, C = 2",
 ]  # fmt: skip
 
 
@@ -18,13 +20,13 @@ def test_names_are_read():
     assert claims.system("personalized 256, C = 4") == ("LPCNet", 256, 4, 0.0, "")
     assert claims.system("soundstream small general, 0.8 kb/s") == ("soundstream", 1, 1, 0.8, "")
     assert claims.system("framewise large general, training 2") == ("framewise", 2, 1, 0.0, "training 2")
+    assert claims.system("soundstream tiny, as shipped, 0.8 kb/s") == ("soundstream", 0, 1, 0.8, "as shipped")
     for other in (
         "general 384, unquantized",
         "Codec 2 3200",
         "semantic, 525 b/s, C = 2",
         "Opus 6",
         "input",
-        "framewise large, as shipped",
     ):
         assert claims.system(other) is None, other
 
@@ -50,12 +52,13 @@ def test_pairs_are_those_of_the_claims():
         ("personalized 384, C = 2", "general 384"), ("personalized 256, C = 4", "general 256"),
         (small, "framewise small general"), (again, "framewise small general, training 2"),
         (half, "soundstream small general, 0.8 kb/s"),
-    }  # fmt: skip
+    }, "of equal updates: not against what is shipped"  # fmt: skip
     assert of[claims.SMALL] == {
         ("personalized 256, C = 4", "general 384"), (small, "framewise large general"),
-        (again, "framewise large general"), (half, "soundstream large general, 0.8 kb/s"),
+        (again, "framewise large general"), (half, "soundstream large, as shipped, 0.8 kb/s"),
+        ("framewise tiny personalized, C = 2", "framewise large general"),
     }  # fmt: skip
-    assert of[claims.HALF] == {(half, "soundstream large general, 1.6 kb/s")}
+    assert of[claims.HALF] == {(half, "soundstream large, as shipped, 1.6 kb/s")}
     assert list(found.claim) == sorted(found.claim, key=claims.CLAIMS.index)
     assert set(found[found["first"] == again].training) == {"training 2"}
 

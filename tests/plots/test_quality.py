@@ -58,6 +58,9 @@ def test_kinds_are_markers_rates_are_joined_and_personalized_ones_are_not():
         ("soundstream small general, 0.8 kb/s", "soundstream small", True, 0.8, 2.9),
         ("soundstream small general, 1.6 kb/s", "soundstream small", True, 1.6, 3.1),
         ("soundstream small personalized, C = 2, 1.6 kb/s", "soundstream small", True, 1.6, 3.2),
+        ("soundstream small, as shipped, 1.6 kb/s", "soundstream small", True, 1.6, 3.3),
+        ("soundstream tiny, as shipped, 0.8 kb/s", "soundstream tiny", True, 0.8, 2.6),
+        ("soundstream tiny, as shipped, 1.6 kb/s", "soundstream tiny", True, 1.6, 2.7),
         ("Codec 2 3200", "Codec 2", False, 3.2, 2.9), ("Codec 2 1600", "Codec 2", False, 1.6, 2.8),
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["system", "kind", "own", "kbps", "mean"])
@@ -65,11 +68,13 @@ def test_kinds_are_markers_rates_are_joined_and_personalized_ones_are_not():
     (ax,) = plots.kinds(table, "kbps")
     joined = [tuple(map(tuple, line.get_xydata())) for line in ax.lines if len(line.get_xydata()) == 2]
     assert ((0.8, 2.9), (1.6, 3.1)) in joined and ((1.6, 2.8), (3.2, 2.9)) in joined
-    looks = {}
+    assert ((0.8, 2.6), (1.6, 2.7)) in joined, "where there is nothing but what is shipped"
+    looks, halves = {}, set()
     for bars in ax.containers:
         (x, y), line = bars.lines[0].get_xydata()[0], bars.lines[0]
         looks[round(x, 3), round(y, 3)] = line.get_marker(), to_hex(line.get_color())
-    assert len(looks) == len(rows)
+        halves |= {round(y, 3)} if line.get_fillstyle() == "left" else set()
+    assert len(looks) == len(rows) and halves == {3.3, 2.6, 2.7}
     own, others = style.SYSTEM_COLOURS["control"], style.SYSTEM_COLOURS["other"]
     assert looks[0.8, 2.9] == looks[1.6, 3.1] and looks[0.8, 2.9][1] == own
     assert looks[1.6, 3.2] == (looks[1.6, 3.1][0], style.system_colour("personalized, C = 2"))
