@@ -1,4 +1,4 @@
-"""What the seeds of this project claim, asked of every family that has personalized decoders.
+"""What papers claim of personalized codecs, asked of every family that has personalized decoders.
 
 Task: from the names of the systems that were rated to the pairs that a claim is about. The paper says that at equal
 size a personalized decoder is better, and that a small one is on a par with a large general one; PDAC that a
