@@ -41,6 +41,7 @@ if VALUES["grid"]["framewise_study"] and not PUBLISHED:
             table("framewise_parts", "framewise_parts_paired"), figure("framewise_hours", "framewise_parts_paired"),
             notebook=f"{R}/24_framewise_parts.ipynb",
         params: values=values("24_framewise_parts")
+        priority: 1  # long, and nothing waits for it: it would end last, alone
         resources: **needs("24_framewise_parts")
         log: f"{LOGS}/24_framewise_parts.log"
         shell: run("24_framewise_parts")

@@ -10,9 +10,8 @@ of framewise decoders, `soundstream` and `soundstream_C` of codecs that are lear
 anonymizers find words, `semantic` the size of a semantic codec. `repeats` says how often control and specialists of
 framewise decoders and of codecs learned end to end are trained again, each time with the next seed. `framewise_study`
 is the size of which the parts are studied, or nothing; `personal` names decoders, family and size, that are adapted to
-single speakers. Notebooks 06_training, 07_validation_loss,
-12_personalization, 13_framewise_training, 15_soundstream_training, 18_anonymizer_training, 20_semantic_training and
-24_framewise_parts.
+single speakers. Notebooks 06_training, 07_validation_loss, 12_personalization, 13_framewise_training,
+15_soundstream_training, 18_anonymizer_training, 20_semantic_training and 24_framewise_parts.
 
 Contents: `Decoder`, `decoders`, `Framewise`, `framewise`, `SoundStream`, `soundstream`, `spoken`, `personal`, `check`,
 `GRID`.
