@@ -190,6 +190,25 @@ def semantic() -> str:
     return lines(["codec", "b/s", "misheard", *shown], rows)
 
 
+def privacy() -> str:
+    """Equal error rates of attackers on each system's speech, in per cent, and what that speech is worth."""
+    found = read("privacy")
+    rates = found.replace({"attacker": {"unprotected": "ignorant"}}).set_index(["system", "recognizer", "attacker"])
+    worth = read("anonymity").pivot(index="system", columns="measure", values="mean")
+    asked = [(recognizer, attacker) for recognizer in ("Siamese", "resemblyzer") for attacker in
+             ("ignorant", "lazy-informed")]  # fmt: skip
+    rows = []
+    for system in dict.fromkeys(found.system):
+        of, cells = worth.loc[system], []
+        for who in asked:
+            row = rates.loc[(system, *who)] if (system, *who) in rates.index else None
+            cells.append("" if row is None else f"{100 * row.eer:.0f} [{100 * row.low:.0f}, {100 * row.high:.0f}]")
+        pitch = f"{of['pitch correlation']:.2f} / {of['of voiced frames']:.2f}"
+        rows.append((system, *cells, percent(of["word errors"]), f"{of['DNSMOS P.808']:.2f}", pitch))
+    header = ["system", "Siamese, ignorant", "lazy-informed", "resemblyzer, ignorant", "lazy-informed", "misheard"]
+    return lines([*header, "DNSMOS P.808", "pitch, all frames / voiced"], rows)
+
+
 def semantic_probes() -> str:
     """What linear classifiers read from codes, in per cent, with intervals."""
     found = read("semantic_probes")

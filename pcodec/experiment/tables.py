@@ -41,6 +41,7 @@ TABLES = {
     "saving": published.saving,
     "quantization": published.quantization,
     "measures": published.measures,
+    "privacy": families.privacy,
     "semantic": families.semantic,
     "semantic-probes": families.semantic_probes,
     "rooms": inventory.rooms,
