@@ -17,7 +17,7 @@ BEST = {  # value of a signal against itself; DNSMOS and DistillMOS do not hear 
 GOLDEN = {  # of a tone added to a generated voice; packages as in constraints.txt
     "PESQ-WB": 2.2385, "STOI": 0.994938, "ESTOI": 0.99228, "LSD": 2.18588, "mel distance": 1.21014,
     "STFT distance": 0.0990166, "pitch error": 0.0, "voicing error": 0.0625, "speaker similarity": 0.9433,
-    "DNSMOS P.808": 3.339, "DistillMOS": 2.97155, "ViSQOL": 4.6974, "word errors": 0.5, "buzz": 0.00173722,
+    "DNSMOS P.808": 3.339, "DistillMOS": 2.97155, "ViSQOL": 4.6974, "word errors": 0.375, "buzz": 0.00173722,
 }  # fmt: skip
 everyone = pytest.mark.parametrize("name", metrics.MEASURES)
 
