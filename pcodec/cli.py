@@ -181,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         "--decoder", default=DEFAULT, help=f"to adapt: a file, or {', '.join(NAMES)}; default {DEFAULT}"
     )
     personalize.add_argument("--codebooks", type=Path, help="default: codebooks.npz beside the decoder")
-    personalize.add_argument("--updates", type=int, default=150, help="as many as docs/framewise.md measures: 150")
+    personalize.add_argument("--updates", type=int, default=150, help="of the training; default 150")
     personalize.add_argument("--rank", type=int, default=8, help="of the updates of matrices; the file grows with it")
     personalize.add_argument("--seed", type=_number, default=1)
     personalize.set_defaults(command=_personalize)

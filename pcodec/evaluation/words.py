@@ -176,5 +176,5 @@ def _recognizer():
         if not (folder / name).exists() or (folder / name).stat().st_size != len(content):
             with paths.replacing(folder / name) as temporary:
                 temporary.write_bytes(content)
-    # Not int8: what is heard with it depends on the processor's instructions.
+    # Not int8: its products saturate on processors without VNNI, so that what is heard depends on the processor.
     return WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=threads(), local_files_only=True)
